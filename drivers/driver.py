@@ -1,0 +1,123 @@
+"""What a driver is: the protocol of one instrument family, as an object that owns no port, no thread and no clock.
+
+Theory of operation. Whoever owns the port (the gateway, or `tidegate decode` reading a file) does three things:
+
+* it calls `feed(data, at)` with every piece of bytes that arrives, cut wherever the port or file happened to cut
+  them, and gets back the Frames and Problems that these bytes completed, in the order of the stream;
+* for an instrument that must be set up or polled, it writes what `start()` and `poll()` give; it owns the schedule;
+* when the bytes end for good (a file's end, a closed port) it calls `finish()`, which reports what was left half said.
+
+The cutting never matters: the same bytes in any pieces give the same samples and the same problems. Bad bytes give
+Problems, never numbers and never exceptions; finding the next good record takes time linear in the bytes. A driver
+keeps at most `MAX_PENDING` bytes that it cannot yet judge.
+
+Drivers are found by the entry point group `tidegate.drivers`, so one from another package works as ours do.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from tidegate.clock import UNKNOWN, Arrival
+from tidegate.frame import Frame, Schema
+
+MAX_PENDING = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in the stream that is not a good record.
+
+    `kind` is a short stable word to count by: `checksum`, `syntax`, `truncated`, `noise`, `implausible`, `unknown`,
+    `exception`, `no_answer`; a driver may have others. `offset` counts from the first byte ever fed to this driver.
+    `data` is the bytes themselves, at most `EVIDENCE` of them; `size` is how many there were.
+    """
+
+    kind: str
+    message: str
+    offset: int
+    data: bytes
+    size: int
+    arrival: Arrival = UNKNOWN
+
+
+EVIDENCE = 256
+
+
+def problem(kind: str, message: str, offset: int, data: bytes, arrival: Arrival = UNKNOWN) -> Problem:
+    """A Problem about `data`, of which the first `EVIDENCE` bytes are kept."""
+    return Problem(kind, message, offset, bytes(data[:EVIDENCE]), len(data), arrival)
+
+
+Decoded = Frame | Problem
+
+
+class DriverSettings(BaseModel):
+    """The settings of a driver, as they stand in the instrument's TOML table. Unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Driver(ABC):
+    """One instrument's protocol. Subclasses are constructed as `Cls(instrument, settings)`."""
+
+    manufacturer: ClassVar[str]
+    models: ClassVar[tuple[str, ...]]
+    title: ClassVar[str]
+    """One line for people choosing a driver."""
+    Settings: ClassVar[type[DriverSettings]] = DriverSettings
+    transports: ClassVar[tuple[str, ...]] = ("serial", "tcp", "udp")
+    """What it can be connected by: `serial`, `tcp`, `udp`, or `modbus`."""
+
+    def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
+        self.instrument = instrument
+        self.settings = self.Settings() if settings is None else settings
+
+    @abstractmethod
+    def schemas(self) -> Sequence[Schema]:
+        """The schemas that its Frames have, so far as they are known before (or after) data came."""
+
+    @abstractmethod
+    def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
+        """Takes the next bytes of the stream, which arrived at `at`; gives what they completed."""
+
+    @abstractmethod
+    def finish(self) -> list[Decoded]:
+        """The stream is over: what of it remains, judged as it stands. The driver is then as new (its offsets go
+        on)."""
+
+    def start(self) -> bytes:
+        """What to write once when the port has opened: set-up commands. Empty where the instrument needs none."""
+        return b""
+
+    def poll(self) -> bytes:
+        """What to write for each sample that is to be asked for. Empty where the instrument speaks unasked."""
+        return b""
+
+    def description(self) -> Mapping[str, Any]:
+        """For the birth: `manufacturer`, `model`, `serial` and `calibration`, as far as known."""
+        return {"manufacturer": self.manufacturer}
+
+
+GROUP = "tidegate.drivers"
+
+
+class UnknownDriver(LookupError):
+    """No driver of that name is installed; the message lists the ones that are."""
+
+
+def names() -> list[str]:
+    """The names of all installed drivers."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
+def load(name: str) -> type[Driver]:
+    """The driver class of that name. Raises `UnknownDriver`."""
+    for entry in entry_points(group=GROUP, name=name):
+        cls: type[Driver] = entry.load()
+        return cls
+    raise UnknownDriver(f"no driver is called {name!r}; installed are: {', '.join(names())}")

@@ -1,0 +1,458 @@
+"""Frames as bytes, and back: a few bytes a sample, restored exactly at the declared resolution.
+
+A Frame travels as a MessagePack array: instrument, schema id, number of samples, time source, arrival, and one packed
+column after the other (time first, then the schema's fields in order). A column is packed so:
+
+* Floats become whole numbers of the field's resolution; integers stay. Missing values take the value before them, and a
+  second packed column of `Missing` codes tells them apart.
+* A predictor takes away what can be foreseen: nothing, the value before (`TIME`), the straight line through the two
+  values before (`LINE`), or the neighbouring cell of the same profile (`CELL`).
+* The residuals, folded to unsigned (0, -1, 1, -2 → 0, 1, 2, 3), are coded as nothing at all where all are zero, as Rice
+  codes (quotients in unary in one run of bits, then k-bit remainders in another, so that both directions are array
+  operations), as a plain run of bytes, or as those bytes under zstd. The encoder tries what is sensible and keeps the
+  shortest.
+
+Bytes from outside are hostile until proven otherwise: whatever they hold, decoding returns Frames or raises
+`CodecError`, and never makes more than `MAX_VALUES` values (8 bytes each, a small multiple in work arrays) from one
+call.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from tidegate.clock import Arrival, TimeSource
+from tidegate.frame import MISSING_INT, Column, Field, Frame, Schema
+
+MAX_SAMPLES = 65_536
+"""Most samples that one Frame may hold on the wire."""
+MAX_VALUES = 1 << 20
+"""Most values that one call of a decoder makes."""
+
+_LARGEST = 2**53
+
+Ints = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.uint8]
+
+
+class CodecError(ValueError):
+    """Bytes that are not what they claim to be, or values that cannot be coded; the message says which and why."""
+
+
+class UnknownSchema(CodecError):
+    """A Frame of a schema that no birth has described. `id` is the schema's."""
+
+    def __init__(self, instrument: str, schema_id: bytes) -> None:
+        super().__init__(f"{instrument}: no birth describes schema {schema_id.hex()}")
+        self.instrument, self.id = instrument, schema_id
+
+
+class _Predictor(IntEnum):
+    NONE = 0
+    TIME = 1
+    LINE = 2
+    CELL = 3
+
+
+class _Coder(IntEnum):
+    ZERO = 0
+    RICE = 1
+    PLAIN = 2
+    ZSTD = 3
+
+
+# --- frames -----------------------------------------------------------------------------------------------------------
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """A Frame as bytes. Raises `CodecError` where a value is beyond 2**53 steps of its resolution, or there are too
+    many."""
+    if len(frame) > MAX_SAMPLES:
+        raise CodecError(f"{frame.instrument}: {len(frame)} samples in one Frame; at most {MAX_SAMPLES}: split it")
+    arrival = frame.arrival
+    packed: list[Any] = [pack(frame.time[:, None])]
+    for f in frame.schema.fields:
+        steps, reasons = _to_steps(frame, f)
+        body = pack(steps)
+        packed.append([body, pack(reasons)] if reasons.any() else body)
+    return packb(
+        [
+            frame.instrument,
+            frame.schema.id,
+            len(frame),
+            int(frame.source),
+            [arrival.utc_ns, arrival.monotonic_ns, bytes.fromhex(arrival.boot), arrival.disciplined],
+            packed,
+        ]
+    )
+
+
+def decode_frame(data: bytes, schemas: Mapping[bytes, Schema], *, most_values: int = MAX_VALUES) -> Frame:
+    """The Frame that `encode_frame` made. `schemas` maps schema ids to schemas.
+
+    Raises `UnknownSchema` where the id is not among them and `CodecError` on anything else that is wrong.
+    """
+    try:
+        instrument, schema_id, n, source, (utc_ns, monotonic_ns, boot, disciplined), packed = unpackb(data)
+        instrument, schema_id = checked(instrument, str), checked(schema_id, bytes)
+        n = checked(n, int)
+        arrival = Arrival(
+            checked_int64(utc_ns),
+            checked_int64(monotonic_ns),
+            checked(boot, bytes).hex(),
+            checked(disciplined, bool),
+        )
+        time_source = TimeSource(source)
+        packed = checked(packed, list)
+    except (ValueError, TypeError) as error:
+        raise CodecError(f"not a Frame: {error}") from None
+    schema = schemas.get(schema_id)
+    if schema is None:
+        raise UnknownSchema(instrument, schema_id)
+    if len(packed) != 1 + len(schema.fields):
+        raise CodecError(f"{instrument}: {len(packed)} columns; the schema has {1 + len(schema.fields)} with time")
+    if not 0 <= n <= MAX_SAMPLES or values_of(schema, n) > most_values:
+        raise CodecError(f"{instrument}: {n} samples ({values_of(schema, n)} values) are more than may come at once")
+    time = unpack(checked(packed[0], bytes), (n, 1))[:, 0]
+    columns: dict[str, Column] = {}
+    reasons: dict[str, npt.NDArray[np.uint8]] = {}
+    for f, item in zip(schema.fields, packed[1:], strict=True):
+        shape = (n, schema.width(f))
+        if isinstance(item, list) and len(item) == 2:
+            steps = unpack(checked(item[0], bytes), shape)
+            codes = unpack(checked(item[1], bytes), shape)
+            if codes.size and (codes.min() < 0 or codes.max() > 255):
+                raise CodecError(f"{instrument}: {f.name} holds impossible reasons")
+            absent = codes.astype(np.uint8)
+        else:
+            steps, absent = unpack(checked(item, bytes), shape), None
+        values = _from_steps(steps, f, absent)
+        columns[f.name] = values if f.profile else values[:, 0]
+        if absent is not None:
+            reasons[f.name] = absent if f.profile else absent[:, 0]
+    return Frame(instrument, schema, time, columns, time_source, arrival, reasons)
+
+
+def values_of(schema: Schema, n: int) -> int:
+    """Values that `n` samples of a schema hold, time counted."""
+    return n * (1 + sum(schema.width(f) for f in schema.fields))
+
+
+def instrument_of(data: bytes) -> str | None:
+    """The instrument that an undecodable Frame says it is of; None where even that cannot be read."""
+    try:
+        name = unpackb(data)[0]
+    except (ValueError, TypeError, IndexError, KeyError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+# --- values and steps -------------------------------------------------------------------------------------------------
+
+
+def _scale(resolution: float) -> int | None:
+    """Steps in one unit where that is a whole number, so that 137971 / 10000 restores the nearest double to 13.7971."""
+    inverse = 1.0 / resolution
+    whole = round(inverse)
+    return whole if whole > 0 and abs(inverse - whole) <= 1e-9 * inverse else None
+
+
+def _to_steps(frame: Frame, f: Field) -> tuple[Ints, npt.NDArray[np.uint8]]:
+    column, absent = frame.columns[f.name], frame.missing(f.name)
+    column, absent = column.reshape(len(frame), -1), absent.reshape(len(frame), -1)
+    if f.integer:
+        steps = column.astype(np.int64, copy=True)
+    else:
+        with np.errstate(invalid="ignore", over="ignore"):
+            scale = _scale(f.resolution)
+            scaled = column * scale if scale is not None else column / f.resolution
+            bad = ~(np.abs(scaled) <= _LARGEST) & (absent == 0)
+        if bad.any():
+            worst = column[bad].flat[0]
+            raise CodecError(
+                f"{frame.instrument}: {f.name} = {worst} cannot be coded in steps of {f.resolution} {f.unit}"
+            )
+        steps = np.rint(np.where(absent == 0, scaled, 0.0)).astype(np.int64)
+    if absent.any():
+        steps = _fill_forward(steps, absent != 0)
+    return steps, absent
+
+
+def _from_steps(steps: Ints, f: Field, absent: npt.NDArray[np.uint8] | None) -> Column:
+    if f.integer:
+        return steps if absent is None else np.where(absent != 0, MISSING_INT, steps)
+    scale = _scale(f.resolution)
+    values = np.asarray(steps / scale if scale is not None else steps * f.resolution, np.float64)
+    restored: Column = values if absent is None else np.where(absent != 0, np.nan, values)
+    return restored
+
+
+def _fill_forward(steps: Ints, absent: npt.NDArray[np.bool_]) -> Ints:
+    """Missing places take the last present value of their cell, so that they cost nothing; 0 before the first."""
+    at = np.where(absent, -1, np.arange(len(steps))[:, None])
+    np.maximum.accumulate(at, axis=0, out=at)
+    filled = np.take_along_axis(steps, np.maximum(at, 0), axis=0)
+    return np.where(at < 0, 0, filled)
+
+
+# --- packed integers --------------------------------------------------------------------------------------------------
+
+
+def pack(values: npt.NDArray[Any]) -> bytes:
+    """Whole numbers of shape (n, c) as bytes; `unpack` needs the shape."""
+    a = values.astype(np.int64, copy=False)
+    n, c = a.shape
+    if a.size == 0:
+        return b""
+    candidates = [_Predictor.TIME]
+    if c == 1 and n > 2:
+        candidates.append(_Predictor.LINE)
+    if c > 1:
+        candidates.append(_Predictor.CELL)
+    candidates.append(_Predictor.NONE)
+    best: bytes | None = None
+    for predictor in candidates:
+        head, residual = _predict(a, predictor)
+        coder, k, body = _code(residual)
+        packed = bytes([predictor << 6 | coder << 4]) + (bytes([k]) if coder else b"") + head + body
+        if best is None or len(packed) < len(best):
+            best = packed
+        if coder is _Coder.ZERO:
+            break
+    assert best is not None
+    return best
+
+
+def unpack(data: bytes, shape: tuple[int, int]) -> Ints:
+    """The whole numbers that `pack` packed; int64 of `shape`. Raises `CodecError` where the bytes do not give them."""
+    n, c = shape
+    if n * c == 0:
+        if data:
+            raise CodecError("bytes behind an empty column")
+        return np.zeros(shape, np.int64)
+    if not data:
+        raise CodecError("a column ends before it begins")
+    predictor, coder = _Predictor(data[0] >> 6), _Coder(data[0] >> 4 & 3)
+    if data[0] & 15:
+        raise CodecError("a column of a kind that is not known")
+    at = 1
+    k = 0
+    if coder:
+        if len(data) < 2:
+            raise CodecError("a column ends in its head")
+        k, at = data[1], 2
+    heads = {_Predictor.NONE: 0, _Predictor.TIME: 1, _Predictor.LINE: 2, _Predictor.CELL: 1}[predictor]
+    if predictor is _Predictor.LINE and (c != 1 or n < 3):
+        raise CodecError("a line through fewer than three values")
+    first: list[int] = []
+    for _ in range(heads):
+        value, at = _read_varint(data, at)
+        first.append(value)
+    size = n * c - (heads if c == 1 or predictor is _Predictor.CELL else 1 if heads else 0)
+    folded = _decode(coder, k, data[at:], size)
+    residual = (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
+    with np.errstate(over="ignore"):
+        return _restore(predictor, first, residual, n, c)
+
+
+def _predict(a: Ints, predictor: _Predictor) -> tuple[bytes, Ints]:
+    """(first values, residuals): subtraction wraps around in int64, and so does its inverse, so nothing overflows."""
+    with np.errstate(over="ignore"):
+        if predictor is _Predictor.NONE:
+            return b"", a.ravel()
+        if predictor is _Predictor.CELL:
+            # Each profile from its own first cell; the first cells from the profile before.
+            flat = a.copy()
+            flat[:, 1:] -= a[:, :-1]
+            flat[1:, 0] -= a[:-1, 0]
+            return _varint(int(a[0, 0])), flat.ravel()[1:]
+        if predictor is _Predictor.TIME:
+            residual = a.copy()
+            residual[1:] -= a[:-1]
+            residual[0, 1:] -= a[0, :-1]
+            return _varint(int(a[0, 0])), residual.ravel()[1:]
+        d = np.diff(a[:, 0])
+        return _varint(int(a[0, 0])) + _varint(int(d[0])), np.diff(d)
+
+
+def _restore(predictor: _Predictor, first: list[int], residual: Ints, n: int, c: int) -> Ints:
+    if predictor is _Predictor.NONE:
+        return residual.reshape(n, c)
+    if predictor is _Predictor.LINE:
+        d = np.cumsum(np.concatenate([np.array([first[1]], np.int64), residual]), dtype=np.int64)
+        return np.cumsum(np.concatenate([np.array([first[0]], np.int64), d]), dtype=np.int64)[:, None]
+    a = np.concatenate([np.array([first[0]], np.int64), residual]).reshape(n, c)
+    if predictor is _Predictor.CELL:
+        a[:, 0] = np.cumsum(a[:, 0], dtype=np.int64)
+        return np.cumsum(a, axis=1, dtype=np.int64)
+    a[0] = np.cumsum(a[0], dtype=np.int64)
+    return np.cumsum(a, axis=0, dtype=np.int64)
+
+
+def _code(residual: Ints) -> tuple[_Coder, int, bytes]:
+    folded = (residual.astype(np.uint64) << np.uint64(1)) ^ (residual >> np.int64(63)).astype(np.uint64)
+    largest = int(folded.max()) if folded.size else 0
+    if largest == 0:
+        return _Coder.ZERO, 0, b""
+    width = 1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4 if largest < 1 << 32 else 8
+    plain = folded.astype(f"<u{width}")
+    # Bytes of equal weight side by side: the upper ones of small numbers are runs of zeros.
+    body = plain.view(np.uint8).reshape(-1, width).T.tobytes()
+    coder, k = _Coder.PLAIN, width
+    rice_k, rice_bits = _rice_parameter(folded, largest)
+    if rice_bits // 8 < len(body):
+        rice = _rice_encode(folded, rice_k)
+        if len(rice) < len(body):
+            coder, k, body = _Coder.RICE, rice_k, rice
+    if plain.nbytes >= 64:
+        squeezed = zstandard.ZstdCompressor(level=9, write_content_size=True, write_checksum=False).compress(
+            plain.view(np.uint8).reshape(-1, width).T.tobytes()
+        )
+        if len(squeezed) < len(body):
+            coder, k, body = _Coder.ZSTD, width, squeezed
+    return coder, k, body
+
+
+def _decode(coder: _Coder, k: int, body: bytes, size: int) -> npt.NDArray[np.uint64]:
+    if coder is _Coder.ZERO:
+        if body:
+            raise CodecError("bytes behind a column of zeros")
+        return np.zeros(size, np.uint64)
+    if coder is _Coder.RICE:
+        return _rice_decode(body, k, size)
+    if k not in (1, 2, 4, 8):
+        raise CodecError(f"numbers of {k} bytes")
+    if coder is _Coder.ZSTD:
+        # The content size stands in the head of a zstd frame: what does not state the right one is not unpacked at all.
+        try:
+            if zstandard.frame_content_size(body) != size * k:
+                raise CodecError("a compressed column of another length than it should have")
+            body = zstandard.ZstdDecompressor().decompress(body, max_output_size=size * k)
+        except zstandard.ZstdError as error:
+            raise CodecError(f"a compressed column that does not unpack: {error}") from None
+    if len(body) != size * k:
+        raise CodecError("a column of another length than it should have")
+    planes = np.frombuffer(body, np.uint8).reshape(k, size)
+    return np.ascontiguousarray(planes.T).view(f"<u{k}")[:, 0].astype(np.uint64)
+
+
+# --- Rice codes -------------------------------------------------------------------------------------------------------
+
+
+def _rice_parameter(folded: npt.NDArray[np.uint64], largest: int) -> tuple[int, int]:
+    """The k that gives the fewest bits, and how many those are. Near the mean's logarithm, so three are tried."""
+    mean = float(folded.mean())
+    guess = max(0, int(np.log2(mean + 1e-9) + 0.5)) if mean > 0 else 0
+    best = (0, 1 << 62)
+    for k in {max(guess - 1, 0), guess, guess + 1}:
+        if k > 40 or largest >> k > 1 << 16:
+            continue
+        bits = int((folded >> np.uint64(k)).sum()) + folded.size * (1 + k)
+        if bits < best[1]:
+            best = (k, bits)
+    return best
+
+
+def _rice_encode(folded: npt.NDArray[np.uint64], k: int) -> bytes:
+    ends = np.cumsum((folded >> np.uint64(k)).astype(np.int64) + 1)
+    unary: Bits = np.zeros(int(ends[-1]), np.uint8)
+    unary[ends - 1] = 1
+    if k == 0:
+        return np.packbits(unary).tobytes()
+    places = np.arange(k - 1, -1, -1, dtype=np.uint64)
+    remainders = ((folded[:, None] >> places) & np.uint64(1)).astype(np.uint8)
+    return np.packbits(unary).tobytes() + np.packbits(remainders.ravel()).tobytes()
+
+
+def _rice_decode(body: bytes, k: int, size: int) -> npt.NDArray[np.uint64]:
+    if k > 40:
+        raise CodecError(f"a Rice parameter of {k}")
+    if size == 0:
+        if body:
+            raise CodecError("bytes behind a column of zeros")
+        return np.zeros(0, np.uint64)
+    if len(body) > 16 * size + 64 + 8192:
+        raise CodecError("a column of more bytes than its values can need")
+    bits = np.unpackbits(np.frombuffer(body, np.uint8))
+    ones = np.flatnonzero(bits)
+    if len(ones) < size:
+        raise CodecError("a column ends before its last value")
+    ends = ones[:size]
+    quotients = np.diff(ends, prepend=-1) - 1
+    start = (int(ends[-1]) // 8 + 1) * 8
+    if start // 8 + (k * size + 7) // 8 != len(body):
+        raise CodecError("a column of another length than it should have")
+    folded = quotients.astype(np.uint64) << np.uint64(k)
+    if k:
+        places = np.arange(k - 1, -1, -1, dtype=np.uint64)
+        remainders = bits[start : start + k * size].reshape(size, k).astype(np.uint64)
+        folded |= (remainders << places).sum(axis=1, dtype=np.uint64)
+    return folded
+
+
+# --- small things -----------------------------------------------------------------------------------------------------
+
+
+def _varint(value: int) -> bytes:
+    """A signed int64 in 7-bit groups, least first, folded so that small magnitudes are short."""
+    folded = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while folded > 127:
+        out.append(folded & 127 | 128)
+        folded >>= 7
+    out.append(folded)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    folded = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise CodecError("a column ends in its first value")
+        byte = data[at]
+        at += 1
+        folded |= (byte & 127) << shift
+        if byte < 128:
+            value = (folded >> 1) ^ -(folded & 1)
+            return checked_int64(value), at
+    raise CodecError("a first value of more than 64 bits")
+
+
+def packb(value: Any) -> bytes:
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def unpackb(data: bytes) -> Any:
+    """MessagePack, with no claim of a length believed that the bytes do not back. Raises ValueError (or a subclass)."""
+    size = len(data)
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=size,
+            max_bin_len=size,
+            max_array_len=size,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    except (msgpack.UnpackException, ValueError, RecursionError, OverflowError) as error:
+        raise CodecError(f"not MessagePack: {error}") from None
+
+
+def checked(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise CodecError(f"{kind.__name__} expected, {type(value).__name__} found")
+    return value
+
+
+def checked_int64(value: Any) -> int:
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise CodecError("a whole number of 64 bits expected")
+    return value

@@ -1,0 +1,199 @@
+"""The parameters that Tidegate carries: one name, one unit and one resolution for each, on every page and wire.
+
+A parameter's `name` is its CF standard name (CF Standard Name Table, version 89), or that name with a suffix where an
+instrument gives several of a kind (`_beam_1` of an ADCP). Where CF has no name, `standard_name` is None and the name is
+ours. Units are UDUNITS in CF's spelling. `resolution` is the usual least step of the instruments that measure it (a
+driver may declare a finer or coarser one); `plausible` is the widest span in which a value can be real on Earth: a
+driver uses it to refuse nonsense, never to judge quality, which is the hub's work.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One measurable quantity.
+
+    `resolution` and `plausible` are in `unit`; `integer` says that values are whole numbers (int64 in a Frame).
+    """
+
+    name: str
+    label: str
+    unit: str
+    resolution: float
+    plausible: tuple[float, float]
+    standard_name: str | None
+    integer: bool = False
+
+
+def _p(
+    name: str,
+    label: str,
+    unit: str,
+    resolution: float,
+    low: float,
+    high: float,
+    *,
+    cf: str | None = "",
+    integer: bool = False,
+) -> Parameter:
+    return Parameter(name, label, unit, resolution, (low, high), name if cf == "" else cf, integer)
+
+
+def _beams(parameter: Parameter, count: int = 5) -> list[Parameter]:
+    return [
+        replace(parameter, name=f"{parameter.name}_beam_{b}", label=f"{parameter.label}, beam {b}")
+        for b in range(1, count + 1)
+    ]
+
+
+_ADCP = "from_multibeam_acoustic_doppler_velocity"
+
+_ALL = [
+    # Sea water, from CTDs, thermosalinographs, pressure and temperature sensors.
+    _p("sea_water_temperature", "Temperature", "degC", 1e-4, -5.0, 45.0),
+    _p("sea_water_electrical_conductivity", "Conductivity", "S m-1", 1e-5, -0.1, 12.0),
+    _p(
+        "sea_water_practical_salinity",
+        "Practical salinity",
+        "1e-3",
+        1e-4,
+        -0.1,
+        80.0,
+        cf="sea_water_practical_salinity",
+    ),
+    # CF: `sea_water_pressure` includes the air above; `…_due_to_sea_water` does not (what CTDs print).
+    _p("sea_water_pressure", "Pressure, absolute", "dbar", 1e-3, 0.0, 12000.0),
+    _p("sea_water_pressure_due_to_sea_water", "Pressure", "dbar", 1e-3, -20.0, 12000.0),
+    _p("speed_of_sound_in_sea_water", "Sound speed", "m s-1", 1e-3, 1300.0, 1800.0),
+    _p("sea_water_density", "Density", "kg m-3", 1e-4, 950.0, 1100.0),
+    _p("sea_water_sigma_t", "Sigma-t", "kg m-3", 1e-4, -50.0, 100.0),
+    _p("depth", "Depth", "m", 1e-3, -20.0, 12000.0),
+    _p("temperature_of_pressure_sensor", "Pressure sensor temperature", "degC", 1e-3, -40.0, 85.0, cf=None),
+    # Water level.
+    _p("water_surface_height_above_reference_datum", "Water level", "m", 1e-3, -100.0, 100.0),
+    _p("distance_from_sensor_to_water_surface", "Distance to water", "m", 1e-3, 0.0, 150.0, cf=None),
+    # Currents. PD0 and AD2CP beams are positive toward the transducer.
+    _p("eastward_sea_water_velocity", "East velocity", "m s-1", 1e-3, -32.0, 32.0),
+    _p("northward_sea_water_velocity", "North velocity", "m s-1", 1e-3, -32.0, 32.0),
+    _p("upward_sea_water_velocity", "Up velocity", "m s-1", 1e-3, -32.0, 32.0),
+    _p("sea_water_x_velocity", "X velocity", "m s-1", 1e-3, -32.0, 32.0),
+    _p("sea_water_y_velocity", "Y velocity", "m s-1", 1e-3, -32.0, 32.0),
+    _p("sea_water_z_velocity", "Z velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("starboard_sea_water_velocity", "Starboard velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("forward_sea_water_velocity", "Forward velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p(
+        f"indicative_error_{_ADCP}_profiler_in_sea_water",
+        "Error velocity",
+        "m s-1",
+        1e-3,
+        -32.0,
+        32.0,
+    ),
+    *_beams(
+        _p("radial_sea_water_velocity_toward_instrument", "Velocity", "m s-1", 1e-3, -32.0, 32.0),
+    ),
+    *_beams(
+        _p(
+            f"beam_consistency_indicator_{_ADCP}_profiler_in_sea_water",
+            "Correlation",
+            "1",
+            1,
+            0,
+            255,
+            integer=True,
+        ),
+    ),
+    *_beams(
+        _p(f"signal_intensity_{_ADCP}_sensor_in_sea_water", "Echo intensity", "1", 1, 0, 255, integer=True),
+    ),
+    *_beams(
+        _p(
+            "proportion_of_acceptable_signal_returns_from_acoustic_instrument_in_sea_water",
+            "Percent good",
+            "percent",
+            1,
+            0,
+            100,
+            integer=True,
+        ),
+    ),
+    # Bottom track: the range to and the motion of the bottom as seen by the instrument.
+    *_beams(_p("bottom_track_range", "Range to bottom", "m", 0.01, 0.0, 12000.0, cf=None), 4),
+    *_beams(_p("bottom_track_velocity", "Bottom track velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None), 4),
+    *_beams(_p("bottom_track_correlation", "Bottom track correlation", "1", 1, 0, 255, cf=None, integer=True), 4),
+    *_beams(
+        _p(
+            "bottom_track_echo_intensity",
+            "Bottom track echo intensity",
+            "1",
+            1,
+            0,
+            255,
+            cf=None,
+            integer=True,
+        ),
+        4,
+    ),
+    *_beams(
+        _p(
+            "bottom_track_percent_good",
+            "Bottom track percent good",
+            "percent",
+            1,
+            0,
+            100,
+            cf=None,
+            integer=True,
+        ),
+        4,
+    ),
+    _p("ensemble_number", "Ensemble", "1", 1, 0, 2**32, cf=None, integer=True),
+    _p("built_in_test_result", "Built-in test", "1", 1, 0, 65535, cf=None, integer=True),
+    # Attitude and motion of the platform.
+    _p("platform_orientation", "Heading", "degree", 0.01, 0.0, 360.0),
+    _p("platform_pitch_fore_up", "Pitch", "degree", 0.01, -180.0, 180.0),
+    _p("platform_roll_starboard_down", "Roll", "degree", 0.01, -180.0, 180.0),
+    _p("platform_heave_up", "Heave", "m", 0.01, -50.0, 50.0),
+    _p("platform_course", "Course over ground", "degree", 0.1, 0.0, 360.0),
+    _p("platform_speed_wrt_ground", "Speed over ground", "m s-1", 1e-3, 0.0, 60.0),
+    _p("platform_speed_wrt_sea_water", "Speed through water", "m s-1", 1e-3, -60.0, 60.0),
+    # Position. 1e-7 degree is about a centimetre.
+    _p("latitude", "Latitude", "degree_north", 1e-7, -90.0, 90.0),
+    _p("longitude", "Longitude", "degree_east", 1e-7, -180.0, 360.0),
+    _p("altitude", "Antenna altitude", "m", 0.01, -1000.0, 20000.0),
+    _p("geoid_height_above_reference_ellipsoid", "Geoid separation", "m", 0.01, -150.0, 150.0),
+    _p("gnss_fix_quality", "Fix quality", "1", 1, 0, 9, cf=None, integer=True),
+    _p("gnss_satellites_used", "Satellites used", "1", 1, 0, 255, cf=None, integer=True),
+    _p("gnss_horizontal_dilution_of_precision", "HDOP", "1", 0.01, 0.0, 9999.0, cf=None),
+    _p("magnetic_variation", "Magnetic variation", "degree", 0.01, -180.0, 180.0, cf=None),
+    _p("sea_floor_depth_below_transducer", "Depth below transducer", "m", 0.01, 0.0, 12000.0, cf=None),
+    # Weather.
+    _p("air_temperature", "Air temperature", "degC", 0.01, -90.0, 60.0),
+    _p("relative_humidity", "Relative humidity", "percent", 0.1, 0.0, 110.0),
+    _p("air_pressure", "Air pressure", "hPa", 0.01, 500.0, 1100.0),
+    _p("wind_speed", "Wind speed", "m s-1", 0.01, 0.0, 120.0),
+    _p("wind_from_direction", "Wind direction", "degree", 0.1, 0.0, 360.0),
+    _p("relative_wind_speed", "Relative wind speed", "m s-1", 0.01, 0.0, 150.0, cf=None),
+    _p("relative_wind_from_direction", "Relative wind direction", "degree", 0.1, 0.0, 360.0, cf=None),
+    _p("rainfall_rate", "Rain rate", "mm h-1", 0.01, 0.0, 1000.0),
+    _p("downwelling_photosynthetic_photon_flux_in_air", "PAR", "umol m-2 s-1", 0.01, -10.0, 5000.0, cf=None),
+    # The instrument itself.
+    _p("battery_voltage", "Battery", "V", 1e-3, 0.0, 1000.0, cf=None),
+    _p("supply_current", "Current drawn", "mA", 0.01, 0.0, 100000.0, cf=None),
+    _p("sample_number", "Sample number", "1", 1, 0, 2**53, cf=None, integer=True),
+    _p("device_status", "Device status", "1", 1, 0, 2**32, cf=None, integer=True),
+]
+
+PARAMETERS: dict[str, Parameter] = {p.name: p for p in _ALL}
+
+
+def parameter(name: str) -> Parameter:
+    """The parameter of that name; a name that nobody declared raises `KeyError` with the nearest known names."""
+    try:
+        return PARAMETERS[name]
+    except KeyError:
+        from difflib import get_close_matches
+
+        near = ", ".join(get_close_matches(name, PARAMETERS, n=3)) or "see tidegate/vocabulary.py"
+        raise KeyError(f"no parameter is called {name!r}; did you mean: {near}?") from None
