@@ -30,8 +30,9 @@ class Sea:
     def level_m(self, t_s: float | Array) -> Array:
         """Water level above the station's datum."""
         hours = np.asarray(t_s, np.float64) / 3600.0
-        tide = np.zeros_like(hours) + sum(a * np.cos(np.radians(speed * hours - phase)) for speed, a, phase in _CONSTITUENTS)
-        level: Array = self.mean_level_m + tide + 0.03 * np.sin(2 * np.pi * hours / 0.35)
+        level = self.mean_level_m + 0.03 * np.sin(2 * np.pi * hours / 0.35)
+        for speed, amplitude, phase in _CONSTITUENTS:
+            level = level + amplitude * np.cos(np.radians(speed * hours - phase))
         return level
 
     def temperature_c(self, t_s: float | Array, depth_m: float = 5.0) -> Array:
