@@ -30,7 +30,7 @@ class Sea:
     def level_m(self, t_s: float | Array) -> Array:
         """Water level above the station's datum."""
         hours = np.asarray(t_s, np.float64) / 3600.0
-        level = self.mean_level_m + 0.03 * np.sin(2 * np.pi * hours / 0.35)
+        level: Array = self.mean_level_m + 0.03 * np.sin(2 * np.pi * hours / 0.35)
         for speed, amplitude, phase in _CONSTITUENTS:
             level = level + amplitude * np.cos(np.radians(speed * hours - phase))
         return level
