@@ -118,9 +118,23 @@ _ALL = [
             integer=True,
         ),
     ),
+    # What an ADCP's percent good means once it has combined its beams (instrument, ship and earth coordinates).
+    _p("percent_of_three_beam_solutions", "Three-beam solutions", "percent", 1, 0, 100, cf=None, integer=True),
+    _p("percent_of_rejected_transformations", "Rejected transformations", "percent", 1, 0, 100, cf=None, integer=True),
+    _p("percent_of_pings_with_bad_beams", "More than one beam bad", "percent", 1, 0, 100, cf=None, integer=True),
+    _p("percent_of_four_beam_solutions", "Four-beam solutions", "percent", 1, 0, 100, cf=None, integer=True),
     # Bottom track: the range to and the motion of the bottom as seen by the instrument.
     *_beams(_p("bottom_track_range", "Range to bottom", "m", 0.01, 0.0, 12000.0, cf=None), 4),
     *_beams(_p("bottom_track_velocity", "Bottom track velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None), 4),
+    _p("bottom_track_eastward_velocity", "Bottom track east velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_northward_velocity", "Bottom track north velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_upward_velocity", "Bottom track up velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_starboard_velocity", "Bottom track starboard velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_forward_velocity", "Bottom track forward velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_x_velocity", "Bottom track X velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_y_velocity", "Bottom track Y velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_z_velocity", "Bottom track Z velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_error_velocity", "Bottom track error velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
     *_beams(_p("bottom_track_correlation", "Bottom track correlation", "1", 1, 0, 255, cf=None, integer=True), 4),
     *_beams(
         _p(
