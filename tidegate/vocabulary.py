@@ -69,6 +69,16 @@ _ALL = [
     _p("sea_water_density", "Density", "kg m-3", 1e-4, 950.0, 1100.0),
     _p("sea_water_sigma_t", "Sigma-t", "kg m-3", 1e-4, -50.0, 100.0),
     _p("depth", "Depth", "m", 1e-3, -20.0, 12000.0),
+    _p(
+        "sea_water_electrical_conductivity_at_reference_temperature",
+        "Specific conductivity (25 degC)",
+        "S m-1",
+        1e-5,
+        -0.1,
+        12.0,
+    ),
+    _p("volume_fraction_of_oxygen_in_sea_water", "Oxygen", "mL L-1", 1e-3, -0.5, 30.0),
+    _p("mass_concentration_of_oxygen_in_sea_water", "Oxygen", "mg L-1", 1e-3, -0.5, 45.0),
     _p("temperature_of_pressure_sensor", "Pressure sensor temperature", "degC", 1e-3, -40.0, 85.0, cf=None),
     # Water level.
     _p("water_surface_height_above_reference_datum", "Water level", "m", 1e-3, -100.0, 100.0),
@@ -193,6 +203,11 @@ _ALL = [
     _p("rainfall_rate", "Rain rate", "mm h-1", 0.01, 0.0, 1000.0),
     _p("downwelling_photosynthetic_photon_flux_in_air", "PAR", "umol m-2 s-1", 0.01, -10.0, 5000.0, cf=None),
     # The instrument itself.
+    *[_p(f"external_voltage_{n}", f"External voltage {n}", "V", 1e-4, -0.1, 5.5, cf=None) for n in range(6)],
+    *[
+        _p(f"auxiliary_counts_{n}", f"Auxiliary counts {n}", "1", 1, 0, 2**32, cf=None, integer=True)
+        for n in range(1, 7)
+    ],
     _p("battery_voltage", "Battery", "V", 1e-3, 0.0, 1000.0, cf=None),
     _p("supply_current", "Current drawn", "mA", 0.01, 0.0, 100000.0, cf=None),
     _p("sample_number", "Sample number", "1", 1, 0, 2**53, cf=None, integer=True),
