@@ -1,0 +1,1 @@
+"""The forecast core: from checked observations at the stations to what the sea will do next."""
