@@ -34,7 +34,7 @@ MAX_SAMPLES = 65_536
 MAX_VALUES = 1 << 20
 """Most values that one call of a decoder makes."""
 
-_LARGEST = 2**53
+_LARGEST = 2**51  # beyond, two roundings of a double may reach the next step
 
 Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
@@ -70,7 +70,7 @@ class _Coder(IntEnum):
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """A Frame as bytes. Raises `CodecError` where a value is beyond 2**53 steps of its resolution, or there are too
+    """A Frame as bytes. Raises `CodecError` where a value is beyond 2**51 steps of its resolution, or there are too
     many."""
     if len(frame) > MAX_SAMPLES:
         raise CodecError(f"{frame.instrument}: {len(frame)} samples in one Frame; at most {MAX_SAMPLES}: split it")
@@ -164,7 +164,8 @@ def _scale(resolution: float) -> int | None:
 
 def _to_steps(frame: Frame, f: Field) -> tuple[Ints, npt.NDArray[np.uint8]]:
     column, absent = frame.columns[f.name], frame.missing(f.name)
-    column, absent = column.reshape(len(frame), -1), absent.reshape(len(frame), -1)
+    shape = (len(frame), frame.schema.width(f))
+    column, absent = column.reshape(shape), absent.reshape(shape)
     if f.integer:
         steps = column.astype(np.int64, copy=True)
     else:

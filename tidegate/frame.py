@@ -119,7 +119,7 @@ class Schema:
                 {
                     "name": f.name,
                     "unit": f.unit,
-                    "resolution": f.resolution,
+                    "resolution": float(f.resolution),
                     "integer": f.integer,
                     "profile": f.profile,
                 }
