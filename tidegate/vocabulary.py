@@ -192,6 +192,7 @@ _ALL = [
     _p("gnss_horizontal_dilution_of_precision", "HDOP", "1", 0.01, 0.0, 9999.0, cf=None),
     _p("magnetic_variation", "Magnetic variation", "degree", 0.01, -180.0, 180.0, cf=None),
     _p("sea_floor_depth_below_transducer", "Depth below transducer", "m", 0.01, 0.0, 12000.0, cf=None),
+    _p("transducer_offset", "Transducer to waterline (+) or keel (-)", "m", 0.01, -50.0, 50.0, cf=None),
     # Weather.
     _p("air_temperature", "Air temperature", "degC", 0.01, -90.0, 60.0),
     _p("relative_humidity", "Relative humidity", "percent", 0.1, 0.0, 110.0),
@@ -200,6 +201,7 @@ _ALL = [
     _p("wind_from_direction", "Wind direction", "degree", 0.1, 0.0, 360.0),
     _p("relative_wind_speed", "Relative wind speed", "m s-1", 0.01, 0.0, 150.0, cf=None),
     _p("relative_wind_from_direction", "Relative wind direction", "degree", 0.1, 0.0, 360.0, cf=None),
+    _p("wind_from_direction_relative_to_bow", "Wind direction off the bow", "degree", 0.1, 0.0, 360.0, cf=None),
     _p("rainfall_rate", "Rain rate", "mm h-1", 0.01, 0.0, 1000.0),
     _p("downwelling_photosynthetic_photon_flux_in_air", "PAR", "umol m-2 s-1", 0.01, -10.0, 5000.0, cf=None),
     # The instrument itself.
