@@ -1,5 +1,6 @@
 """The codec gives back what it was given, bit for bit, and believes nothing that hostile bytes claim."""
 
+import contextlib
 import resource
 
 import msgpack
@@ -13,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from tests.tidegate.frames import ADCP, CTD, SCHEMAS, frames, same
 from tidegate.clock import Arrival, TimeSource
 from tidegate.codec import MAX_SAMPLES, CodecError, UnknownSchema, decode_frame, encode_frame, pack, unpack
-from tidegate.frame import Cells, Field, Frame, Schema, rows
+from tidegate.frame import Cells, Field, Frame, Schema
 
 
 @given(frames())
@@ -71,13 +72,8 @@ def test_damaged_bytes_give_a_frame_or_the_one_error(frame: Frame, data: st.Data
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
     if data.draw(st.booleans()):
         packed = packed[: data.draw(st.integers(0, len(packed)))]
-    try:
-        list(rows([decode_frame(bytes(packed), SCHEMAS)]))
-    except CodecError:
-        pass
-    except (ValueError, OverflowError) as error:
-        # A damaged time may lie beyond the calendar; only printing it may say so.
-        assert "year" in str(error) or "range" in str(error), error
+    with contextlib.suppress(CodecError):
+        decode_frame(bytes(packed), SCHEMAS)
 
 
 @given(st.binary(max_size=300))
@@ -87,7 +83,7 @@ def test_random_bytes_give_the_one_error(data: bytes) -> None:
 
 
 def test_bombs_are_refused_before_they_grow() -> None:
-    """Claims of much data in few bytes: array lengths, counts of samples, a zstd frame of zeros, missing content size."""
+    """Claims of much data in few bytes: array lengths, counts of samples, zstd frames of zeros or of no stated size."""
     wide = Schema("adcp", (Field.of("eastward_sea_water_velocity", profile=True),), Cells(1000, 1.0, 1.0))
     arrival = [0, 0, b"", False]
     zeros, claim = b"\x00\x00", 50_000

@@ -1,0 +1,151 @@
+"""The running gateway: its instruments, raw log, spool and uplink, put together from one configuration.
+
+It stops in the order of the data: instruments first (each until its line is quiet), then the last batch into the
+spool, then the uplink until the hub has everything or `DRAIN_S` have passed. What then remains is safe in the spool
+for the next start.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from drivers import driver as drivers
+from gateway.acquire import Acquisition
+from gateway.config import GatewayConfig
+from gateway.health import InstrumentHealth
+from gateway.rawlog import RawLog
+from gateway.spool import Spool
+from gateway.transports import Transport, open_transport
+from gateway.uplink import Uplink
+from tidegate.clock import boot_id, clock_is_disciplined
+from tidegate.frame import Frame
+from tidegate.messages import Birth, InstrumentBirth, State
+
+_log = logging.getLogger(__name__)
+
+BATCH_S = 1.0
+"""How long a sample may wait in memory for its Envelope: the gateway's fsync window."""
+DRAIN_S = 2.5
+
+
+class Gateway:
+    """One gateway. `transports` replaces the configured ports of some instruments (a replay, say)."""
+
+    def __init__(self, config: GatewayConfig, transports: Mapping[str, Transport] | None = None) -> None:
+        self.config = config
+        directory = config.storage.directory
+        self.spool = Spool(config.platform.name, directory / "spool", config.storage.spool)
+        self.raw = RawLog(directory / "raw", config.storage.raw_log)
+        self.uplink = Uplink(config.broker, self.spool, self.birth, self.state)
+        self.instruments: dict[str, Acquisition] = {}
+        for name, instrument in config.instruments.items():
+            driver = drivers.load(instrument.driver)(name, instrument.settings)
+            for schema in driver.schemas():
+                self.spool.declare(name, schema)
+            transport = (transports or {}).get(name) or open_transport(instrument.port)
+            health = InstrumentHealth(instrument.interval_s)
+            self.instruments[name] = Acquisition(driver, transport, self.raw, health, self._deliver)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until `stop`, or until a replay has come to its end and everything is delivered."""
+        uplink_stop, batch_stop = asyncio.Event(), asyncio.Event()
+        uplink = asyncio.create_task(self.uplink.run(uplink_stop), name="uplink")
+        batches = asyncio.create_task(self._close_batches(batch_stop), name="batches")
+        acquisitions = [asyncio.create_task(a.run(stop), name=name) for name, a in self.instruments.items()]
+        failed = [uplink, batches]
+        try:
+            while any(not task.done() for task in acquisitions):
+                await asyncio.wait([*acquisitions, *failed], return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
+                for task in [*acquisitions, *failed]:
+                    if task.done():
+                        task.result()  # a fault of ours ends the gateway loudly; the service manager starts it again
+                acquisitions = [task for task in acquisitions if not task.done()]
+        finally:
+            stop.set()
+            await asyncio.gather(*acquisitions, return_exceptions=True)
+            batch_stop.set()
+            await asyncio.gather(batches, return_exceptions=True)
+            await self._drain()
+            uplink_stop.set()
+            await asyncio.wait([uplink], timeout=1.5)
+            uplink.cancel()
+            self.raw.close()
+            self.spool.close()
+
+    async def _close_batches(self, stop: asyncio.Event) -> None:
+        due_s = time.monotonic() + BATCH_S
+        while True:
+            stopping = stop.is_set()
+            try:
+                if await asyncio.to_thread(self.spool.close_batch) is not None:
+                    self.uplink.notify()
+                await asyncio.to_thread(self.raw.journal.sync)
+            except OSError as error:
+                _log.error("%s; samples wait in memory", error)
+            if stopping:
+                return
+            try:
+                await asyncio.wait_for(stop.wait(), max(due_s - time.monotonic(), 0.0))
+            except TimeoutError:
+                due_s = max(due_s + BATCH_S, time.monotonic())
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.uplink.drained(), DRAIN_S)
+        left = self.spool.backlog()
+        if left:
+            _log.warning("%d Envelopes stay in the spool until the next start", left)
+
+    def _deliver(self, frame: Frame) -> None:
+        if self.spool.declare(frame.instrument, frame.schema):
+            self.uplink.declare()
+        self.spool.put(frame)
+
+    def birth(self) -> Birth:
+        """The platform as of now."""
+        platform = self.config.platform
+        instruments = {}
+        for name, acquisition in self.instruments.items():
+            told = dict(acquisition.driver.description())
+            instruments[name] = InstrumentBirth(
+                driver=self.config.instruments[name].driver,
+                manufacturer=str(told.get("manufacturer", "")),
+                model=str(told.get("model", "")),
+                serial=str(told.get("serial", "")),
+                interval_s=self.config.instruments[name].interval_s,
+                schemas=[schema.as_dict() for schema in self.spool.schemas.get(name, {}).values()],
+                calibration=told.get("calibration", {}),
+            )
+        for name, schemas in self.spool.schemas.items():
+            # An instrument that is no longer configured may still have samples in the spool.
+            if name not in instruments:
+                instruments[name] = InstrumentBirth(driver="", schemas=[s.as_dict() for s in schemas.values()])
+        return Birth(
+            platform=platform.name,
+            title=platform.title,
+            epoch=self.spool.epoch,
+            first_seq=self.spool.journal.first,
+            next_seq=self.spool.journal.durable + 1,
+            boot=boot_id(),
+            software=f"tidegate {version('tidegate')}",
+            latitude=platform.latitude,
+            longitude=platform.longitude,
+            moving=platform.moving,
+            clock_disciplined=clock_is_disciplined(),
+            instruments=instruments,
+        )
+
+    def state(self) -> State:
+        """How the platform does now."""
+        return State(
+            online=True,
+            at_ns=time.time_ns(),
+            epoch=self.spool.epoch,
+            backlog=self.spool.backlog(),
+            spool_bytes=self.spool.journal.bytes,
+            clock_disciplined=clock_is_disciplined(),
+            instruments={name: a.health.state() for name, a in self.instruments.items()},
+        )

@@ -1,0 +1,259 @@
+"""The spool: the gateway's durable queue of Envelopes. What it has accepted, it gives until the hub has it on disk.
+
+Frames wait in memory for at most one batch interval; `close_batch` then makes one Envelope of them, appends it to
+the journal and returns after the fsync. An Envelope's `seq` is its record number in the journal. The uplink sends
+only what is durable here, so no power cut can make the gateway give one seq to two different Envelopes. The hub's
+acknowledgements are the one reason to forget; a spool that is full forgets its oldest segment instead and says so by
+a gap that reaches the hub.
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tidegate.codec import MAX_SAMPLES, MAX_VALUES, CodecError, encode_frame, values_of
+from tidegate.envelope import NO_PREVIOUS, Envelope, Gap, Lane, chain_hash, decode_envelope, encode_envelope
+from tidegate.frame import Frame, Schema, concatenate
+from tidegate.identity import new_epoch
+from tidegate.journal import Journal, JournalFull
+from tidegate.ranges import RangeSet
+
+_log = logging.getLogger(__name__)
+
+_ENVELOPE_BYTES = 512 << 10
+_WAITING_VALUES = 4 << 20
+_PIECE_VALUES = MAX_VALUES // 16
+
+
+class Spool:
+    """The spool of one platform, in `directory`. `close_batch` may run in a thread of its own, beside all the rest."""
+
+    def __init__(self, platform: str, directory: Path, max_bytes: int) -> None:
+        self.platform = platform
+        self.journal = Journal(directory, max_bytes=max_bytes)
+        self._epoch_file = directory / "epoch"
+        self.epoch = self._load_epoch()
+        self.acked = RangeSet()
+        self._cursor = self.journal.cursor("hub")
+        if self._cursor.position:
+            self.acked.add(1, self._cursor.position)
+        self._previous = self._last_hash()
+        self._lock = threading.Lock()  # of the two below: Frames come in while a batch is being written
+        self._frames: list[Frame] = []
+        self._waiting = 0
+        self._gaps: list[Gap] = []
+        self._told: RangeSet = RangeSet()
+        self._schemas_file = directory / "schemas.json"
+        self.schemas: dict[str, dict[bytes, Schema]] = self._load_schemas()
+        self.refused: dict[str, int] = {}
+        """Samples that could not be accepted, by instrument: the disk refused and memory is full."""
+
+    # --- in
+    # ------------------------------------------------------------------------------------------------------------
+
+    def declare(self, instrument: str, schema: Schema) -> bool:
+        """Notes that Frames of this schema may come; whether that is news, so that the birth must be sent again."""
+        known = self.schemas.setdefault(instrument, {})
+        if schema.id in known:
+            return False
+        known[schema.id] = schema
+        text = {name: [s.as_dict() for s in by_id.values()] for name, by_id in self.schemas.items()}
+        temporary = self._schemas_file.with_suffix(".new")
+        temporary.write_text(json.dumps(text))
+        temporary.replace(self._schemas_file)
+        return True
+
+    def put(self, frame: Frame) -> None:
+        """Takes a Frame for the next Envelope."""
+        if not len(frame):
+            return
+        with self._lock:
+            self._frames.append(frame)
+            self._waiting += values_of(frame.schema, len(frame))
+            while self._waiting > _WAITING_VALUES and len(self._frames) > 1:
+                dropped = self._frames.pop(0)
+                self._waiting -= values_of(dropped.schema, len(dropped))
+                self._refuse(dropped, "the disk refuses and memory is full")
+
+    def _refuse(self, frame: Frame, reason: str) -> None:
+        self.refused[frame.instrument] = self.refused.get(frame.instrument, 0) + len(frame)
+        _log.error("%s: %d samples cannot be accepted: %s", frame.instrument, len(frame), reason)
+
+    def close_batch(self) -> int | None:
+        """Makes Envelopes of what waits and returns the last's seq once all are durable; None where nothing waited.
+
+        Raises OSError where the disk refuses: the Frames then stay for the next attempt.
+        """
+        for first, last in self.journal.lost():
+            for untold in self._told.missing(first, last):
+                self._gaps += [Gap(*hole, "damaged in the gateway's spool") for hole in self.acked.missing(*untold)]
+            self._told.add(first, last)
+        with self._lock:
+            waiting, self._frames, self._waiting = self._frames, [], 0
+        frames, gaps = _join(waiting), self._gaps
+        seq = None
+        try:
+            while frames or gaps:
+                batch: list[bytes] = []
+                sizes = 0
+                for frame in frames:
+                    try:
+                        data = encode_frame(frame)
+                    except CodecError as error:
+                        self._refuse(frame, str(error))
+                        data = b""
+                    if batch and sizes + len(data) > _ENVELOPE_BYTES:
+                        break
+                    batch.append(data)
+                    sizes += len(data)
+                seq = self._append([data for data in batch if data], gaps)
+                frames, gaps = frames[len(batch) :], []
+        finally:
+            # Where the disk refused: what is left waits for the next attempt.
+            self._gaps = gaps
+            with self._lock:
+                self._frames[:0] = frames
+                self._waiting += sum(values_of(f.schema, len(f)) for f in frames)
+        return seq
+
+    def _append(self, frames: list[bytes], gaps: list[Gap]) -> int:
+        try:
+            return self._append_once(frames, gaps)
+        except JournalFull:
+            self._drop_oldest()
+            return self._append_once(frames, gaps)
+
+    def _append_once(self, frames: list[bytes], gaps: list[Gap]) -> int:
+        seq = self.journal.last + 1
+        made_ns = time.time_ns()
+        data = encode_envelope(
+            Envelope(self.platform, self.epoch, seq, Lane.LIVE, made_ns, self._previous, tuple(frames), tuple(gaps))
+        )
+        number = self.journal.append(data, critical=True)
+        if number != seq:
+            raise RuntimeError(f"the journal gave number {number} to the Envelope with seq {seq}")
+        self._previous = chain_hash(data)
+        return seq
+
+    def _drop_oldest(self) -> None:
+        first = self.journal.first
+        step = max((self.journal.last - first) // 8, 1)
+        while first < self.journal.last:
+            freed = self.journal.forget(min(first + step, self.journal.last - 1))
+            if freed:
+                break
+            step *= 2
+        last = self.journal.first - 1
+        for hole in self.acked.missing(first, last) if last >= first else ():
+            self._gaps.append(Gap(*hole, "the gateway's spool was full"))
+            _log.error("spool full: Envelopes %d to %d given up unsent; enlarge [storage] spool", *hole)
+        if last >= first:
+            self._told.add(first, last)
+
+    # --- out
+    # -----------------------------------------------------------------------------------------------------------
+
+    def pending(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """(seq, bytes) of durable Envelopes above `after` that the hub has not acknowledged."""
+        for first, last in list(self.acked.missing(max(after + 1, self.journal.first), self.journal.durable)):
+            for number, payload in self.journal.read(first - 1, durable=True):
+                if number > last:
+                    break
+                yield number, payload
+
+    def get(self, seq: int) -> bytes | None:
+        """One durable Envelope; None where it is gone or damaged."""
+        for number, payload in self.journal.read(seq - 1, limit=1, durable=True):
+            return payload if number == seq else None
+        return None
+
+    def acknowledge(self, through: int, ranges: list[tuple[int, int]]) -> None:
+        """The hub has these on disk: what precedes the first missing one is forgotten."""
+        newest = self.journal.last
+        for first, last in [(1, through), *ranges]:
+            if 0 < first <= min(last, newest):
+                self.acked.add(first, min(last, newest))
+        done = min(self.acked.through(1), self.journal.durable)
+        if done > self._cursor.position:
+            self._cursor.commit(done)
+            self.journal.forget(done)
+
+    def backlog(self) -> int:
+        """Envelopes that the hub has not acknowledged."""
+        return sum(last - first + 1 for first, last in self.acked.missing(self.journal.first, self.journal.last))
+
+    def close(self) -> None:
+        """Lets go of the directory."""
+        self.journal.close()
+
+    # --- what a spool remembers
+    # ------------------------------------------------------------------------------------------
+
+    def _load_epoch(self) -> str:
+        try:
+            epoch = self._epoch_file.read_text().strip()
+            if len(bytes.fromhex(epoch)) == 8:
+                return epoch
+        except (FileNotFoundError, ValueError):
+            pass  # none yet, or half of one
+        epoch = new_epoch()
+        for _, payload in self.journal.read(max(self.journal.last - 1, 0)):
+            epoch = decode_envelope(payload).epoch
+        _write_durably(self._epoch_file, epoch)
+        return epoch
+
+    def _load_schemas(self) -> dict[str, dict[bytes, Schema]]:
+        try:
+            text = json.loads(self._schemas_file.read_text())
+            return {name: {s.id: s for s in map(Schema.from_dict, listed)} for name, listed in text.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.warning("%s is damaged (%s); schemas are declared anew as data come", self._schemas_file, error)
+            return {}
+
+    def _last_hash(self) -> bytes:
+        newest = [payload for _, payload in self.journal.read(max(self.journal.last - 1, 0))]
+        return chain_hash(newest[-1]) if newest else NO_PREVIOUS
+
+
+def _write_durably(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _join(frames: list[Frame]) -> list[Frame]:
+    """Frames of one instrument that follow each other become one, within the bounds of the codec; others stay apart."""
+    runs: list[list[Frame]] = []
+    open_runs: dict[str, list[Frame]] = {}
+    for frame in frames:
+        for piece in _cut(frame):
+            run = open_runs.get(piece.instrument)
+            size = sum(len(f) for f in run) + len(piece) if run else 0
+            fits = size <= MAX_SAMPLES and values_of(piece.schema, size) <= _PIECE_VALUES
+            if run and fits and piece.follows(run[-1]):
+                run.append(piece)
+            else:
+                run = [piece]
+                runs.append(run)
+                open_runs[piece.instrument] = run
+    return [concatenate(run) for run in runs]
+
+
+def _cut(frame: Frame) -> Iterator[Frame]:
+    most = max(min(MAX_SAMPLES, _PIECE_VALUES // values_of(frame.schema, 1)), 1)
+    for start in range(0, len(frame), most):
+        yield frame if len(frame) <= most else frame.take(slice(start, start + most))

@@ -1,0 +1,235 @@
+"""The uplink: brings the spool's Envelopes to the hub over MQTT, and hears from the hub what it has on disk.
+
+Theory of operation. MQTT is a pipe: nothing here trusts the broker to keep anything. An Envelope is *in flight* from
+its publication until the hub's ack names its seq, or until `RESEND_S` have passed without one: then it is sent
+again, and the hub drops the double. At most `WINDOW` Envelopes are in flight. What was made since the link came up
+goes first, on the `live` topic, so fresh data never queue behind a backlog; what is older fills the rest of the
+window, oldest first, on `backfill`. What the hub's ack asks for again leaves at once.
+
+The birth is published (retained) before the first Envelope of a connection, and again before the first one that holds a
+schema it did not name.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import aiomqtt
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from pydantic import ValidationError
+
+from gateway.config import Broker
+from gateway.spool import Spool
+from tidegate.messages import Ack, Birth, State
+from tidegate.topics import topic
+
+_log = logging.getLogger(__name__)
+
+WINDOW = 64
+RESEND_S = 15.0
+STATE_EVERY_S = 5.0
+_BACK_OFF_S = (0.5, 30.0)
+
+
+class Uplink:
+    """Sends until told to stop. `birth` and `state` make those messages as of now."""
+
+    def __init__(self, broker: Broker, spool: Spool, birth: Callable[[], Birth], state: Callable[[], State]) -> None:
+        self._broker = broker
+        self._spool = spool
+        self._birth = birth
+        self._state = state
+        self._platform = spool.platform
+        self._in_flight: dict[int, float] = {}  # seq: when it was sent, monotonic seconds
+        self._wanted: list[int] = []
+        self._live_from = 1
+        self._next_live = 1
+        self._next_backfill = 1
+        self._news = asyncio.Event()
+        self._acked = asyncio.Event()
+        self._birth_due = True
+        self.connected = False
+        self.last_error = ""
+        self.sent = 0
+        self.sent_bytes = 0
+        self.resent = 0
+
+    def notify(self) -> None:
+        """There is something new in the spool."""
+        self._news.set()
+
+    async def drained(self) -> None:
+        """Returns when the hub has all that the spool holds, or at once where there is no link to wait for."""
+        while self.connected and self._spool.backlog():
+            self._acked.clear()
+            await self._acked.wait()
+
+    def declare(self) -> None:
+        """The birth has changed: it goes out before the next Envelope."""
+        self._birth_due = True
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keeps a connection for ever and sends over it; on `stop` says good-bye and returns."""
+        back_off_s = _BACK_OFF_S[0]
+        while not stop.is_set():
+            try:
+                async with self._client() as client:
+                    back_off_s = _BACK_OFF_S[0]
+                    await self._talk(client, stop)
+                    await self._publish_state(client, online=False)
+            except (aiomqtt.MqttError, OSError) as error:
+                if str(error) != self.last_error:
+                    _log.warning("broker %s:%d: %s", self._broker.host, self._broker.port, error)
+                self.last_error = str(error)
+            finally:
+                self.connected = False
+            if not stop.is_set():
+                await _either(stop.wait(), asyncio.sleep(back_off_s * random.uniform(0.7, 1.3)))
+                back_off_s = min(back_off_s * 2, _BACK_OFF_S[1])
+
+    def _client(self) -> aiomqtt.Client:
+        b = self._broker
+        offline = State(online=False, epoch=self._spool.epoch)
+        return aiomqtt.Client(
+            b.host,
+            b.port,
+            identifier=f"tidegate-{self._platform}",
+            username=b.username,
+            password=b.secret(),
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=MQTT_CLEAN_START_FIRST_ONLY,
+            keepalive=20,
+            will=aiomqtt.Will(topic(self._platform, "state"), offline.model_dump_json(), qos=1, retain=True),
+            tls_context=_tls(b),
+            max_inflight_messages=WINDOW,
+            max_queued_outgoing_messages=2 * WINDOW,
+        )
+
+    async def _talk(self, client: aiomqtt.Client, stop: asyncio.Event) -> None:
+        self._in_flight.clear()
+        self._live_from = self._next_live = self._spool.journal.durable + 1
+        self._next_backfill = 1
+        self._birth_due = True
+        await client.subscribe(topic(self._platform, "ack"), qos=1)
+        self.connected, self.last_error = True, ""
+        hearing = asyncio.create_task(self._hear(client))
+        try:
+            state_due_s = 0.0
+            while not stop.is_set():
+                if hearing.done():
+                    hearing.result()
+                if self._birth_due:
+                    self._birth_due = False
+                    await client.publish(
+                        topic(self._platform, "birth"), self._birth().model_dump_json(), qos=1, retain=True
+                    )
+                if time.monotonic() >= state_due_s:
+                    state_due_s = time.monotonic() + STATE_EVERY_S
+                    await self._publish_state(client, online=True)
+                self._news.clear()
+                if not await self._send_some(client):
+                    await _either(self._news.wait(), stop.wait(), asyncio.sleep(min(1.0, STATE_EVERY_S)))
+        finally:
+            hearing.cancel()
+
+    async def _send_some(self, client: aiomqtt.Client) -> bool:
+        """Sends what the window has room for; whether there was anything."""
+        self._expire()
+        batch: list[tuple[int, bytes, str]] = []
+        room = WINDOW - len(self._in_flight)
+        while self._wanted and len(batch) < room:
+            seq = self._wanted.pop(0)
+            data = self._spool.get(seq)
+            if data is not None and seq not in self._spool.acked:
+                batch.append((seq, data, "backfill"))
+                self.resent += 1
+        for lane, after, before in (
+            ("live", self._next_live - 1, None),
+            ("backfill", self._next_backfill - 1, self._live_from),
+        ):
+            if len(batch) >= room:
+                break
+            for seq, data in self._spool.pending(after):
+                if (before is not None and seq >= before) or len(batch) >= room:
+                    break
+                if seq not in self._in_flight:
+                    batch.append((seq, data, lane))
+                if lane == "live":
+                    self._next_live = seq + 1
+                else:
+                    self._next_backfill = seq + 1
+        if not batch:
+            return False
+        now_s = time.monotonic()
+        for seq, _, _ in batch:
+            self._in_flight[seq] = now_s
+        await asyncio.gather(*(client.publish(topic(self._platform, lane), data, qos=1) for _, data, lane in batch))
+        self.sent += len(batch)
+        self.sent_bytes += sum(len(data) for _, data, _ in batch)
+        return True
+
+    def _expire(self) -> None:
+        """Envelopes that the hub has not acknowledged in time go again."""
+        late_s = time.monotonic() - RESEND_S
+        late = sorted(seq for seq, sent_s in self._in_flight.items() if sent_s < late_s)
+        for seq in late:
+            del self._in_flight[seq]
+        self._want(late)
+
+    def _want(self, seqs: list[int]) -> None:
+        waiting = set(self._wanted)
+        self._wanted += [seq for seq in seqs if seq not in waiting]
+
+    async def _hear(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            try:
+                ack = Ack.model_validate_json(message.payload if isinstance(message.payload, bytes) else b"")
+            except ValidationError as error:
+                _log.warning("an ack that is none: %s", json.dumps(error.errors(include_url=False), default=str)[:300])
+                continue
+            if ack.epoch == self._spool.epoch:
+                self._acknowledge(ack)
+
+    def _acknowledge(self, ack: Ack) -> None:
+        self._spool.acknowledge(ack.through, ack.ranges)
+        for seq in [seq for seq in self._in_flight if seq in self._spool.acked]:
+            del self._in_flight[seq]
+        wanted: list[int] = []
+        for first, last in ack.wanted:
+            for seq in range(max(first, self._spool.journal.first), min(last, self._spool.journal.durable) + 1):
+                if len(wanted) >= WINDOW:
+                    break
+                if seq < max(self._next_live, self._next_backfill):  # what was never sent goes in its turn
+                    self._in_flight.pop(seq, None)
+                    wanted.append(seq)
+        self._want(wanted)
+        self._acked.set()
+        self.notify()
+
+    async def _publish_state(self, client: aiomqtt.Client, *, online: bool) -> None:
+        state = self._state().model_copy(update={"online": online})
+        await client.publish(topic(self._platform, "state"), state.model_dump_json(), qos=1, retain=True)
+
+
+def _tls(broker: Broker) -> ssl.SSLContext | None:
+    if broker.tls is None:
+        return None
+    context = ssl.create_default_context(cafile=broker.tls.ca)
+    if broker.tls.certificate:
+        context.load_cert_chain(broker.tls.certificate, broker.tls.key)
+    return context
+
+
+async def _either(*awaitables: Coroutine[Any, Any, Any]) -> None:
+    """Returns when the first of them is done, and ends the others."""
+    tasks = [asyncio.create_task(a) for a in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
