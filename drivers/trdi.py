@@ -135,7 +135,6 @@ _COMBINED_PERCENT_GOOD = (
 _BOTTOM_RANGES = _beams("bottom_track_range")
 _BOTTOM_CORRELATIONS = _beams("bottom_track_correlation")
 _BOTTOM_ECHOES = _beams("bottom_track_echo_intensity")
-_BOTTOM_PERCENT_GOOD = _beams("bottom_track_percent_good")
 
 
 class _Geometry(NamedTuple):
@@ -163,8 +162,15 @@ _GEOMETRY_OF_COLUMNS = [
 """The rest says where the cells are, not what the columns are: such ensembles are decoded together."""
 
 
+# Percent good counts pings of each beam in beam coordinates, and kinds of solution in all others.
 def _percent_good(coordinates: int) -> tuple[str, ...]:
     return _BEAM_PERCENT_GOOD if coordinates == 0 else _COMBINED_PERCENT_GOOD
+
+
+def _bottom_percent_good(coordinates: int) -> tuple[str, ...]:
+    if coordinates == 0:
+        return _beams("bottom_track_percent_good")
+    return tuple(f"bottom_track_{name}" for name in _COMBINED_PERCENT_GOOD)
 
 
 def _schema(geometry: _Geometry) -> Schema:
@@ -195,7 +201,7 @@ def _schema(geometry: _Geometry) -> Schema:
     if g.bottom:
         fields.extend(Field.of(name, resolution=0.01) for name in _BOTTOM_RANGES)
         fields.extend(Field.of(name) for name in _BOTTOM_VELOCITIES[g.coordinates])
-        for names in (_BOTTOM_CORRELATIONS, _BOTTOM_ECHOES, _BOTTOM_PERCENT_GOOD):
+        for names in (_BOTTOM_CORRELATIONS, _BOTTOM_ECHOES, _bottom_percent_good(g.coordinates)):
             fields.extend(Field.of(name) for name in names)
     cells = Cells(g.cells, g.first_cm / 100, g.size_cm / 100, bool(g.upward)) if g.cells else None
     return Schema("adcp", tuple(fields), cells)
@@ -586,7 +592,7 @@ def _decode(data: Bytes, blocks: _Blocks, geometry: _Geometry) -> tuple[Ints, _C
         out.add_four(_BOTTOM_VELOCITIES[g.coordinates], velocity / 1000, velocity == _BAD_VELOCITY)
         out.add_four(_BOTTOM_CORRELATIONS, bottom["correlation"])
         out.add_four(_BOTTOM_ECHOES, bottom["echo"])
-        out.add_four(_BOTTOM_PERCENT_GOOD, bottom["percent_good"])
+        out.add_four(_bottom_percent_good(g.coordinates), bottom["percent_good"])
     clock = leader["clock"].astype(np.int64)
     year = clock[:, 0] + np.where(clock[:, 0] < 80, 2000, 1900)
     if g.y2k:

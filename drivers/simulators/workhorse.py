@@ -145,10 +145,15 @@ class WorkhorseSimulator(Simulator):
             now = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
             return f"TT = {now:%Y/%m/%d,%H:%M:%S}  - Time Set (CCYY/MM/DD,hh:mm:ss)\r\n>".encode()
         if command == b"PS0":
-            return (
-                f"Instrument S/N:  {self.serial}\r\n       Frequency:  614400 HZ\r\n"
-                "   Configuration:  4 BEAM, JANUS\r\n     Transducer:  CONVEX\r\n     Beam Angle:  20 DEGREES\r\n   Orientation:  UP\r\n>"
-            ).encode()
+            lines = (
+                f"Instrument S/N:  {self.serial}",
+                "       Frequency:  614400 HZ",
+                "   Configuration:  4 BEAM, JANUS",
+                "     Transducer:  CONVEX",
+                "     Beam Angle:  20 DEGREES",
+                "     Orientation:  UP",
+            )
+            return "\r\n".join(lines).encode() + b"\r\n>"
         if not command or command[:2].isalpha():
             return b">"
         return b'ERR 002: UNRECOGNIZED COMMAND "' + command + b'"\r\n>'
