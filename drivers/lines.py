@@ -1,23 +1,28 @@
 """Cuts a stream of bytes into lines, for every driver whose instrument speaks in lines.
 
-A `Lines` keeps the part of a line that has not ended yet and knows of each line where in the stream it began and
-when its first byte arrived. Lines end with LF or CR or both; empty ones are left out. A line that grows beyond
-`longest` is noise: it is given up as a Problem and the search goes on at the next line's end, so memory and time
-stay bounded.
+A `Lines` keeps the part of a line that has not ended yet and knows of every byte where in the stream it stood and
+when it arrived. Lines end with LF or CR or both; empty ones are left out. A line that grows beyond `longest` is noise:
+it is given up as a Problem and the search goes on at the next line's end, so memory and time stay bounded.
+
+`feed` gives single lines. `feed_blocks` gives the same lines still joined, for drivers that parse many at once.
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from drivers.driver import Problem, problem
 from tidegate.clock import UNKNOWN, Arrival
 
 _LINE = re.compile(rb"[^\r\n]+")
+_END = re.compile(rb"[\r\n]")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line without its end; `offset` of its first byte in the stream; `arrival` of that byte."""
 
     data: bytes
@@ -25,71 +30,126 @@ class Line:
     arrival: Arrival
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines with their ends, as they stood in the stream.
+
+    `offset` is that of the first byte. `starts` are the stream offsets (ascending) where the pieces began in which
+    the bytes arrived, `arrivals` when each of these did.
+    """
+
+    data: bytes
+    offset: int
+    starts: list[int]
+    arrivals: list[Arrival]
+
+    def arrival(self, offset: int) -> Arrival:
+        """When the byte at `offset` of the stream arrived."""
+        if offset >= self.starts[-1]:
+            return self.arrivals[-1]
+        at = bisect_right(self.starts, offset) - 1
+        return self.arrivals[at] if at >= 0 else UNKNOWN
+
+    def arrivals_of(self, offsets: list[int]) -> list[Arrival]:
+        """When the bytes at the (ascending) offsets arrived."""
+        last = bisect_left(offsets, self.starts[-1])
+        return [self.arrival(offset) for offset in offsets[:last]] + [self.arrivals[-1]] * (len(offsets) - last)
+
+    def lines(self) -> Iterator[Line]:
+        """The lines one by one."""
+        for match in _LINE.finditer(self.data):
+            offset = self.offset + match.start()
+            yield Line(match.group(), offset, self.arrival(offset))
+
+
 class Lines:
-    """The framer: `feed` gives the lines that ended, `finish` the one that never did."""
+    """The framer: `feed` (or `feed_blocks`) gives the lines that ended, `finish` the one that never did."""
 
     def __init__(self, longest: int = 4096) -> None:
         self._longest = longest
         self._pending = b""
         self._offset = 0  # of the first pending byte
-        self._pieces: list[tuple[int, Arrival]] = []  # (offset of the first byte, arrival) of each piece still pending
+        self._starts: list[int] = []  # offsets where the pieces began of which bytes are still pending
+        self._arrivals: list[Arrival] = []
         self._dropping = False  # inside an overlong line, until its end
 
     def feed(self, data: bytes, at: Arrival) -> tuple[list[Line], list[Problem]]:
         """The lines that `data` completed and the noise that it proved to be noise, each in the stream's order."""
+        lines: list[Line] = []
+        problems: list[Problem] = []
+        for part in self.feed_blocks(data, at):
+            if isinstance(part, Problem):
+                problems.append(part)
+            else:
+                lines.extend(part.lines())
+        return lines, problems
+
+    def feed_blocks(self, data: bytes, at: Arrival) -> list[Block | Problem]:
+        """What `data` completed, in the stream's order: lines in as few Blocks as there are, and noise."""
         if not data:
-            return [], []
-        self._pieces.append((self._offset + len(self._pending), at))
-        buffer = self._pending + data
-        cut = max(buffer.rfind(b"\n"), buffer.rfind(b"\r")) + 1
-        lines, problems = self._split(buffer[:cut]) if cut else ([], [])
-        self._pending = buffer[cut:]
-        self._offset += cut
+            return []
+        self._starts.append(self._offset + len(self._pending))
+        self._arrivals.append(at)
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if cut:
+            ended = self._pending + data[:cut]
+            parts = self._split(ended)
+            self._offset += len(ended)
+            self._pending = data[cut:]
+        else:
+            parts = []
+            self._pending += data
         if len(self._pending) > self._longest:
             if not self._dropping:
-                problems.append(self._overlong(self._pending, self._offset))
+                parts.append(self._overlong(self._pending, self._offset))
             self._dropping = True
             self._offset += len(self._pending)
             self._pending = b""
         self._forget_pieces()
-        return lines, problems
+        return parts
 
     def finish(self) -> Line | None:
         """What is left without an end; the buffer is then empty."""
         rest = None
         if self._pending and not self._dropping:
-            rest = Line(self._pending, self._offset, self._arrival(self._offset))
+            rest = Line(self._pending, self._offset, self._block(self._pending, self._offset).arrival(self._offset))
         self._offset += len(self._pending)
-        self._pending, self._pieces, self._dropping = b"", [], False
+        self._pending, self._starts, self._arrivals, self._dropping = b"", [], [], False
         return rest
 
-    def _split(self, ended: bytes) -> tuple[list[Line], list[Problem]]:
-        lines: list[Line] = []
-        problems: list[Problem] = []
+    def _split(self, ended: bytes) -> list[Block | Problem]:
         start = 0
         if self._dropping:
-            # The end of a line already reported; nothing of it is left to say.
-            start = re.search(rb"[\r\n]", ended).start()  # type: ignore[union-attr]
+            # The rest of a line already reported: nothing of it is left to say.
+            end = _END.search(ended)
+            start = end.start() if end else len(ended)
             self._dropping = False
-        for match in _LINE.finditer(ended, start):
-            offset = self._offset + match.start()
-            if match.end() - match.start() > self._longest:
-                problems.append(self._overlong(match.group(), offset))
-            else:
-                lines.append(Line(match.group(), offset, self._arrival(offset)))
-        return lines, problems
+        parts: list[Block | Problem] = []
+        for low, high in self._overlong_lines(ended, start):
+            parts.append(self._block(ended[start:low], self._offset + start))
+            parts.append(self._overlong(ended[low:high], self._offset + low))
+            start = high
+        parts.append(self._block(ended[start:], self._offset + start))
+        return [part for part in parts if isinstance(part, Problem) or part.data.strip(b"\r\n")]
+
+    def _overlong_lines(self, ended: bytes, start: int) -> list[tuple[int, int]]:
+        if len(ended) - start <= self._longest:
+            return []
+        octets = np.frombuffer(ended, np.uint8)
+        ends = np.flatnonzero((octets == 10) | (octets == 13))
+        ends = ends[ends >= start]
+        begins = np.concatenate(([start], ends[:-1] + 1))
+        long = ends - begins > self._longest
+        return list(zip(begins[long].tolist(), ends[long].tolist(), strict=True))
+
+    def _block(self, data: bytes, offset: int) -> Block:
+        return Block(data, offset, list(self._starts), list(self._arrivals))
 
     def _overlong(self, data: bytes, offset: int) -> Problem:
         message = f"more than {self._longest} bytes without an end of line: check baud rate, parity and wiring"
-        return problem("noise", message, offset, data[: self._longest], self._arrival(offset))
-
-    def _arrival(self, offset: int) -> Arrival:
-        at = bisect_right(self._pieces, offset, key=lambda piece: piece[0]) - 1
-        return self._pieces[at][1] if at >= 0 else UNKNOWN
+        arrival = self._block(b"", offset).arrival(offset)
+        return problem("noise", message, offset, data[: self._longest], arrival)
 
     def _forget_pieces(self) -> None:
-        if not self._pending:
-            self._pieces.clear()
-        else:
-            at = bisect_right(self._pieces, self._offset, key=lambda piece: piece[0]) - 1
-            del self._pieces[: max(at, 0)]
+        keep = bisect_right(self._starts, self._offset) - 1 if self._pending else len(self._starts)
+        del self._starts[: max(keep, 0)], self._arrivals[: max(keep, 0)]
