@@ -12,7 +12,8 @@ with A the amplitude and g the Greenwich phase lag, both constant. This file hol
 Sources: the angles are the mean longitudes of the Explanatory Supplement to the Astronomical Ephemeris (1961),
 pp. 98 and 107. Doodson numbers, satellites and compounds are those of M. G. G. Foreman, Manual for Tidal Heights
 Analysis and Prediction, Pacific Marine Science Report 77-10 (1977, revised 2004), from the potential of Cartwright
-and Tayler (1971) and Cartwright and Edden (1973).
+and Tayler (1971) and Cartwright and Edden (1973). His SA (h - p'), S1, NO1 (M1) and L2 are not quite those of Schureman
+and of NOAA's tables: their constants cannot be exchanged.
 """
 
 from collections.abc import Sequence

@@ -56,7 +56,7 @@ class TideModel:
     ids           gauges, s of them
     latitude      (s,) degrees north
     constituents  names, k of them: those fitted at one gauge at least. () where none could be: the mean only
-    mean          (s,) m, over the fit; NaN for a gauge without samples
+    mean          (s,) m, the level without the tide; NaN for a gauge without samples
     amplitude     (s, k) m; NaN where this gauge's record does not support the constituent
     phase         (s, k) Greenwich phase lag, degrees in [0, 360); NaN as the amplitude
     inferred      (s, k) True where the constituent follows its neighbour by a fixed ratio, and was not fitted
@@ -130,11 +130,9 @@ def fit(
     present = np.isfinite(y)
     samples = present.sum(axis=1)
     span_s = _span_s(time, present)
-    names, wanted = _wanted(constituents, span_s)
-    fitted_names = names + tuple(n for n, (of, _) in _INFERENCE.items() if infer and of in names and n not in names)
-    wanted = np.pad(wanted, ((0, 0), (0, len(fitted_names) - len(names))))
+    names, wanted = _wanted(constituents, span_s, infer)
 
-    n_stations, n_constituents = y.shape[0], len(fitted_names)
+    n_stations, n_constituents = y.shape[0], len(names)
     mean = np.full(n_stations, np.nan)
     rmse = np.full(n_stations, np.nan)
     z = np.full((n_stations, n_constituents), np.nan, dtype=np.complex128)
@@ -144,11 +142,11 @@ def fit(
     for part in _chunks(occupied, len(time) + len(centre_ns) * n_constituents):
         offset = np.where(present[part], y[part], 0.0).sum(axis=1) / samples[part]
         deviation = np.where(present[part], y[part] - offset[:, None], 0.0)
-        noon = _with_mean(basis(fitted_names, centre_ns, lat[part]))
-        omega = np.append(0.0, speed(fitted_names))
+        noon = _with_mean(basis(names, centre_ns, lat[part]))
+        omega = np.append(0.0, speed(names))
         normal, rhs = _normal_equations(time, deviation, present[part], noon, omega, centre_ns, day_of, days)
         resolved = _resolved(normal, wanted[part])
-        follows = _follows(fitted_names, resolved) if infer else np.zeros((*resolved.shape, n_constituents))
+        follows = _follows(names, resolved) if infer else np.zeros((*resolved.shape, n_constituents))
         coefficients = _solve(normal, rhs, resolved, follows)
         energy = np.sum(deviation**2, axis=1) - np.sum(coefficients * rhs, axis=1)
         rmse[part] = np.sqrt(np.maximum(energy, 0.0) / samples[part])
@@ -161,10 +159,11 @@ def fit(
     return TideModel(
         ids=tuple(ids),
         latitude=lat.copy(),
-        constituents=tuple(fitted_names[k] for k in kept),
+        constituents=tuple(names[k] for k in kept),
         mean=mean,
         amplitude=np.abs(z[:, kept]),
-        phase=np.rad2deg(-np.angle(z[:, kept])) % 360.0,
+        # The second time for what rounding has taken to 360.
+        phase=np.rad2deg(-np.angle(z[:, kept])) % 360.0 % 360.0,
         inferred=inferred[:, kept],
         rmse=rmse,
         samples=samples,
@@ -209,10 +208,9 @@ def extremes(time_ns: ArrayLike, level: ArrayLike) -> TideExtremes:
         return TideExtremes(empty, empty.astype(np.int64), empty.astype(np.float64), empty.astype(np.int8))
 
     # The sign of the last step that was one, carried over equal samples; a missing sample ends it.
-    step = np.diff(y, axis=1)
-    sign = np.sign(step)
-    index = np.arange(step.shape[1])
-    last = np.maximum.accumulate(np.where(sign != 0, index, 0), axis=1)
+    y = np.where(np.isfinite(y), y, np.nan)
+    sign = np.sign(np.diff(y, axis=1))
+    last = np.maximum.accumulate(np.where(sign != 0, np.arange(sign.shape[1]), 0), axis=1)
     before = np.take_along_axis(sign, last, axis=1)[:, :-1]
     turning = before * sign[:, 1:] == -1
     station, left = np.nonzero(turning)
@@ -254,20 +252,24 @@ def _supported(span_s: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _wanted(
-    constituents: Sequence[str] | None, span_s: NDArray[np.float64]
+    constituents: Sequence[str] | None, span_s: NDArray[np.float64], infer: bool
 ) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
-    """The constituents to try, most important first, and (s, k) at which gauges."""
+    """The constituents of the model, most important first, and (s, k) which of them to try to fit at which gauge."""
     if constituents is None:
-        supported = _supported(span_s)
-        used = np.flatnonzero(supported.any(axis=0))
-        return tuple(CONSTITUENTS[k] for k in used), supported[:, used]
-    unknown = sorted(set(constituents) - set(CONSTITUENTS))
-    if unknown:
-        raise ValueError(f"unknown constituents {', '.join(unknown)}: known are {', '.join(CONSTITUENTS)}")
-    if len(set(constituents)) < len(constituents):
-        raise ValueError(f"a constituent is named twice in {', '.join(constituents)}: name each once")
-    names = tuple(sorted(constituents, key=CONSTITUENTS.index))
-    return names, np.ones((len(span_s), len(names)), dtype=np.bool_)
+        wanted = _supported(span_s)
+    else:
+        unknown = sorted(set(constituents) - set(CONSTITUENTS))
+        if unknown:
+            raise ValueError(f"unknown constituents {', '.join(unknown)}: known are {', '.join(CONSTITUENTS)}")
+        if len(set(constituents)) < len(constituents):
+            raise ValueError(f"a constituent is named twice in {', '.join(constituents)}: name each once")
+        wanted = np.tile(np.isin(CONSTITUENTS, list(constituents)), (len(span_s), 1))
+    used = np.asarray(wanted.any(axis=0))
+    if infer:
+        for name, (neighbour, _) in _INFERENCE.items():
+            used[CONSTITUENTS.index(name)] |= used[CONSTITUENTS.index(neighbour)]
+    kept = np.flatnonzero(used)
+    return tuple(CONSTITUENTS[k] for k in kept), wanted[:, kept]
 
 
 def _resolved(normal: NDArray[np.float64], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
