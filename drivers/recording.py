@@ -58,7 +58,7 @@ def pieces(chunks: Iterable[bytes], stamps: Stamps | None = None) -> Iterator[Pi
     for chunk in chunks:
         if stamps is None:
             pending += chunk
-            if len(pending) < 8192 and chunk:
+            if len(pending) < 8192:
                 continue
             stamps, chunk, pending = sniff(pending), pending, b""
         if stamps is Stamps.NONE:
