@@ -15,7 +15,6 @@ own software converted.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from pydantic import Field as Setting
@@ -58,12 +57,11 @@ class Sbe37(SeaBird):
 
     models = ("SBE 37-SM", "SBE 37-SMP", "SBE 37-SI", "SBE 37-IM")
     title = "Sea-Bird SBE 37 MicroCAT conductivity, temperature and pressure recorder"
+    text_output_format = 1
 
     class Settings(SeaBirdSettings):
         """Settings of a MicroCAT."""
 
-        mode: Literal["autonomous", "polled"] = "autonomous"
-        """`polled`: the gateway asks for each sample with TS; `autonomous`: the instrument sends on its own."""
         pressure_range_psia: float | None = Setting(default=None, gt=AIR_PSI)
         """Range of the pressure sensor, from the calibration sheet; needed for the 22-digit scans of a SBE 37-IM."""
         reference_pressure_dbar: float = 0.0
@@ -72,14 +70,11 @@ class Sbe37(SeaBird):
     settings: Settings
 
     def start(self) -> bytes:
-        # CR first: it wakes the instrument, which takes no command while it sleeps.
-        setup = b"Stop\r\nOutputFormat=1\r\n" if self.settings.mode == "polled" else b""
+        setup = super().start()
         if self.settings.columns is None:
-            setup += b"GetCD\r\n"
-        return b"\r\n" + setup if setup else b""
-
-    def poll(self) -> bytes:
-        return b"TS\r\n" if self.settings.mode == "polled" else b""
+            # The empty line wakes an instrument that sleeps.
+            setup = (setup or b"\r\n") + b"GetCD\r\n"
+        return setup
 
     def columns(self) -> tuple[str, ...]:
         said = self._told.configuration

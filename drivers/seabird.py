@@ -82,6 +82,8 @@ ColumnName = Literal[
 class SeaBirdSettings(DriverSettings):
     """What the settings of all Sea-Bird CTDs have in common."""
 
+    mode: Literal["autonomous", "polled"] = "autonomous"
+    """`polled`: the gateway asks for each sample with TS; `autonomous`: the instrument sends on its own."""
     columns: tuple[ColumnName, ...] | None = None
     """The values of a converted line in their order, `time` where date and time stand; `counts_n` are whole numbers
     of further sensors, `ignore` is any number that is not wanted. Not given: what the reply to GetCD says, and until
@@ -294,6 +296,11 @@ class TextFormat:
                     f"value {i} reads {value[:40].decode('ascii', 'backslashreplace')!r}, which is no number",
                 )
         wanted = list(self.columns)
+        if len(found) < len(wanted) and "time" in wanted and not when:
+            message = (
+                f"{_count(found)}: the line is cut short, or the setting 'columns' ({', '.join(wanted)}) does not fit"
+            )
+            return "syntax", message
         if len(found) != len(wanted) or (b"time" in found) != ("time" in wanted):
             return "columns", (
                 f"{_count(found)} found where {_count([w.encode() for w in wanted])} should be ({', '.join(wanted)}): "
@@ -310,7 +317,7 @@ class TextFormat:
                     "syntax",
                     f"{column} has {decimals} decimals, not {p.decimals}{self._unit_hint(column, decimals)}",
                 )
-        return "syntax", "the line does not have the form of a sample"
+        return "syntax", "no such day in the calendar" if when else "the line does not have the form of a sample"
 
     def _unit_hint(self, column: str, decimals: int) -> str:
         others = [u for u, p in _prints(column).items() if p.decimals == decimals and u != self._units[column]]
@@ -378,10 +385,17 @@ def temperature_c(log_counts: Floats, k: Mapping[str, float]) -> Floats:
 
 
 def conductivity_s_m(khz: Floats, temperature: Floats, pressure_dbar: Floats, k: Mapping[str, float]) -> Floats:
-    """Conductivity from the cell's frequency in kHz (application note 14)."""
+    """Conductivity from the cell's frequency in kHz (application note 14); NaN where the temperature or pressure by
+    which it is corrected is impossible."""
     f2 = khz * khz
     cell = k["G"] + f2 * (k["H"] + khz * k["I"] + f2 * k["J"])
     c: Floats = cell / (1.0 + k["CTCOR"] * temperature + k["CPCOR"] * pressure_dbar) * k.get("CSLOPE", 1.0)
+    for name, values in (
+        ("sea_water_temperature", temperature),
+        ("sea_water_pressure_due_to_sea_water", pressure_dbar),
+    ):
+        low, high = parameter(name).plausible
+        c = np.where((values >= low) & (values <= high), c, np.nan)
     return c
 
 
@@ -410,12 +424,11 @@ class Unconvertible(Exception):
 
 # what the instrument tells
 
-_TAG = re.compile(r"<(/?)([A-Za-z]\w*)([^<>]*)>([^<]*)")
-_ATTRIBUTE = re.compile(r"(\w+)\s*=\s*['\"]([^'\"]*)['\"]")
+_TAG = re.compile(r"<(/?)([A-Za-z]\w*+)([^<>]*+)>([^<]*)")
+_ATTRIBUTE = re.compile(r"\b(\w++)\s*+=\s*+['\"]([^'\"]*+)['\"]")
 _COEFFICIENT = re.compile(r"\s*([A-Z]+\d?)\s*=\s*([-+]?\d[-+.\deE]*)\s*")
 _IDENTITY = re.compile(r"(SBE ?\w+).* SERIAL NO\. *(\d+)")
 _UPLOADED = re.compile(r"System UpLoad Time = ([A-Z][a-z]{2}) +(\d\d?) (\d{4}) (\d\d):(\d\d):(\d\d)")
-_PAIR = re.compile(r"([A-Za-z][A-Za-z0-9 ]*?)\s*=\s*([^,=]*)")
 _STATES = frozenset(
     {
         *("mode", "pressure sensor", "SBE 38", "WETLABS", "OPTODE", "SBE63", "Gas Tension Device"),
@@ -455,7 +468,7 @@ class Told:
                 self._element(bool(tag[1]), tag[2], dict(_ATTRIBUTE.findall(tag[3])), tag[4].strip(), header)
         elif found := _COEFFICIENT.fullmatch(text):
             self._coefficient(found[1], found[2], "")
-        elif found := _IDENTITY.search(text):
+        elif found := _IDENTITY.match(text):
             self.device, self.serial = found[1], found[2]
         elif found := _UPLOADED.search(text):
             self._uploaded(f"{int(found[2]):02} {found[1]} {found[3]}", ":".join(found.groups()[3:]))
@@ -464,7 +477,10 @@ class Told:
             if start is not None and len(self.casts) < 1000:
                 self.casts.append((start, int(found[5]) * 250_000_000))
         else:
-            self.states |= {key: value.strip() for key, value in _PAIR.findall(text) if key in _STATES}
+            for pair in text.split(","):
+                key, _, value = pair.partition("=")
+                if key.strip() in _STATES:
+                    self.states[key.strip()] = value.strip()
 
     def _element(self, closes: bool, tag: str, attributes: Mapping[str, str], text: str, header: bool) -> None:
         if closes:
@@ -565,6 +581,8 @@ class SeaBird(Driver):
     """The driver that the families build on: they say how scans are laid out and how they become numbers."""
 
     manufacturer: ClassVar[str] = "Sea-Bird Scientific"
+    text_output_format: ClassVar[int]
+    """The OutputFormat= of converted lines."""
     settings: SeaBirdSettings
 
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
@@ -575,6 +593,7 @@ class SeaBird(Driver):
     def _renew(self) -> None:
         self._told = Told()
         self._packet: tuple[bytearray, int, Arrival] | None = None
+        self._scans_seen = 0  # since the header, damaged ones too
         self._learn()
 
     # What a family says.
@@ -617,6 +636,15 @@ class SeaBird(Driver):
             "calibration": self.coefficients(),
         }
         return {name: value for name, value in known.items() if value}
+
+    def start(self) -> bytes:
+        if self.settings.mode == "autonomous":
+            return b""
+        # CR first: it wakes the instrument, which takes no command while it sleeps.
+        return b"\r\nStop\r\nOutputFormat=%d\r\n" % self.text_output_format
+
+    def poll(self) -> bytes:
+        return b"TS\r\n" if self.settings.mode == "polled" else b""
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
         decoded: list[Decoded] = []
@@ -695,11 +723,15 @@ class SeaBird(Driver):
             message = f"the instrument refuses or reports a fault: {text[:80].decode('ascii', 'backslashreplace')}"
             return [problem("exception", message, offset, line, arrival)]
         if _HEX.fullmatch(text):
+            self._scans_seen += 1
             return [problem("syntax", self.hint(len(text)), offset, line, arrival)]
         if _CONVERSATION.fullmatch(text):
             self._told.take(text)
             self._learn_if_news()
+            if text == b"*END*":
+                self._scans_seen = 0
             return []
+        self._scans_seen += 1
         if re.search(rb"[^ -~\t]", text):
             message = "bytes that are no text: noise on the line, or another baud rate or parity"
             return [problem("noise", message, offset, line, arrival)]
@@ -791,9 +823,11 @@ class SeaBird(Driver):
         try:
             schema, time, columns = self.convert(scans)
         except Unconvertible as lack:
+            self._scans_seen += len(scans)
             for row, (offset, arrival) in enumerate(zip(offsets, arrivals, strict=True)):
                 decoded.append(problem("calibration", str(lack), offset, data(row), arrival))
             return
+        self._scans_seen += len(scans)
         fields = schema.by_name
         whole = {name: rounded(values, fields[name].resolution) for name, values in columns.items()}
         batch = _Batch(schema, time, dict(whole), {}, offsets, arrivals, data)
@@ -880,7 +914,10 @@ def implausible(schema: Schema, columns: dict[str, Column], reasons: dict[str, R
         if not rows:
             continue
         for row in rows:
-            doubt = f"{p.label.lower()} {values[row]:.{f.decimals}f} {f.unit} is not within {low:g} to {high:g}"
+            if np.isfinite(values[row]):
+                doubt = f"{p.label.lower()} {values[row]:.{f.decimals}f} {f.unit} is not within {low:g} to {high:g}"
+            else:
+                doubt = f"no {p.label.lower()} can be computed"
             doubts.setdefault(row, []).append(doubt)
         columns[f.name] = np.where(bad, np.nan, values)
         codes = np.zeros(len(values), np.uint8) if given is None else given.copy()
