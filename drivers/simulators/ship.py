@@ -1,0 +1,124 @@
+"""A simulated ship under way: the sentences of its GNSS receiver and its gyro compass, on one line.
+
+Each second the receiver says ZDA, GGA and RMC of the fix on the full second, `LATENCY_NS` after it, as real receivers
+do; the gyro says HDT `heading_hz` times a second. GGA, RMC and HDT are samples of the ledger; ZDA gives only the
+date, and stands first so that each fix has one. Mischief falls on the heading (kept within 0 to 360 degrees).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import reduce
+from operator import xor
+
+import numpy as np
+
+from drivers.simulators.sea import Sea
+from drivers.simulators.simulator import Mischief, Said, Simulator
+
+LATENCY_NS = 90_000_000
+_KNOT = 1852.0 / 3600.0
+_MINUTE_STEPS = 100_000  # minutes are printed with 5 decimals
+
+
+def sentence(body: str) -> bytes:
+    """`body` as a whole NMEA 0183 sentence, with checksum and CR LF."""
+    return f"${body}*{reduce(xor, body.encode(), 0):02X}\r\n".encode()
+
+
+def angle(degrees: float, degree_digits: int, hemispheres: str) -> tuple[str, float]:
+    """(`ddmm.mmmmm,N` as printed, the degrees that this says)."""
+    steps = round(abs(degrees) * 60 * _MINUTE_STEPS)
+    whole, rest = divmod(steps, 60 * _MINUTE_STEPS)
+    minutes, fraction = divmod(rest, _MINUTE_STEPS)
+    hemisphere = hemispheres[1] if degrees < 0 else hemispheres[0]
+    said = round(steps / (60 * _MINUTE_STEPS), 7)
+    return f"{whole:0{degree_digits}d}{minutes:02d}.{fraction:05d},{hemisphere}", -said if degrees < 0 else said
+
+
+@dataclass
+class ShipSimulator(Simulator):
+    """A ship that follows `sea.ship`. `interval_s` is that of the fixes, whole seconds; `heading_hz` is 1 to 10."""
+
+    sea: Sea = field(default_factory=Sea)
+    interval_s: float = 1.0
+    heading_hz: int = 5
+    seed: int = 0
+    mischief: Mischief = field(default_factory=Mischief)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.heading_hz <= 10:
+            raise ValueError(f"heading_hz must be 1 to 10, not {self.heading_hz}")
+        if self.interval_s < 1 or self.interval_s != int(self.interval_s):
+            raise ValueError(f"interval_s must be whole seconds, not {self.interval_s}")
+        self._random = np.random.default_rng(self.seed)
+        self._fix_ns: int | None = None  # of the next fix
+        self._heading_ns = 0  # when the next heading is due
+        self._headings = 0
+        self._before: float | None = None
+
+    def tick(self, now_ns: int) -> bytes:
+        fix_step_ns = int(self.interval_s) * 1_000_000_000
+        heading_step_ns = 1_000_000_000 // self.heading_hz
+        if self._fix_ns is None or now_ns - self._fix_ns > 10 * fix_step_ns:
+            self._fix_ns = -(-now_ns // fix_step_ns) * fix_step_ns
+            self._heading_ns = -(-now_ns // heading_step_ns) * heading_step_ns
+        said = b""
+        while True:
+            due_ns = min(self._fix_ns + LATENCY_NS, self._heading_ns)
+            if now_ns < due_ns:
+                return said
+            if due_ns == self._heading_ns:
+                said += self._say_heading(now_ns, due_ns) if self.speaking else b""
+                self._heading_ns += heading_step_ns
+            else:
+                said += self._say_fix(now_ns, self._fix_ns) if self.speaking else b""
+                self._fix_ns += fix_step_ns
+
+    def _note(self, now_ns: int, time_ns: int | None, values: Mapping[str, float], mischief: str = "") -> None:
+        self.said.append(Said(now_ns, time_ns, values, mischief))
+
+    def _say_fix(self, now_ns: int, fix_ns: int) -> bytes:
+        latitude, longitude, course, speed_ms = self.sea.ship(fix_ns / 1e9)
+        latitude_text, latitude_said = angle(latitude, 2, "NS")
+        longitude_text, longitude_said = angle(longitude, 3, "EW")
+        position = {"latitude": latitude_said, "longitude": longitude_said}
+        altitude = round(28.4 + self._random.normal(0.0, 0.6), 1)
+        satellites = int(self._random.integers(8, 13))
+        dilution = round(0.8 + 0.1 * int(self._random.integers(0, 4)), 1)
+        knots, course = round(speed_ms / _KNOT, 2), round(course, 2) % 360
+        self._note(
+            now_ns,
+            fix_ns,
+            position
+            | {
+                "altitude": altitude,
+                "geoid_height_above_reference_ellipsoid": 7.4,
+                "gnss_fix_quality": 1,
+                "gnss_satellites_used": satellites,
+                "gnss_horizontal_dilution_of_precision": dilution,
+            },
+        )
+        self._note(
+            now_ns,
+            fix_ns,
+            position | {"platform_speed_wrt_ground": round(knots * _KNOT, 4), "platform_course": course},
+        )
+        at = datetime.fromtimestamp(fix_ns // 1_000_000_000, UTC)
+        clock = f"{at:%H%M%S}.{fix_ns % 1_000_000_000 // 10_000_000:02d}"
+        place = f"{latitude_text},{longitude_text}"
+        return (
+            sentence(f"GPZDA,{clock},{at:%d,%m,%Y},00,00")
+            + sentence(f"GPGGA,{clock},{place},1,{satellites:02d},{dilution:.1f},{altitude:.1f},M,7.4,M,,")
+            + sentence(f"GPRMC,{clock},A,{place},{knots:.2f},{course:.2f},{at:%d%m%y},,,A")
+        )
+
+    def _say_heading(self, now_ns: int, due_ns: int) -> bytes:
+        t_s = due_ns / 1e9
+        course = self.sea.ship(t_s)[2]
+        yaw = 1.5 * np.sin(2 * np.pi * t_s / 11.0) + self._random.normal(0.0, 0.05)
+        heading, fault = self.mischief.apply(self._headings, float(course + yaw), self._before)
+        self._before, self._headings = heading, self._headings + 1
+        printed = round(heading % 360.0, 2) % 360.0
+        self._note(now_ns, None, {"platform_orientation": printed}, fault)
+        return sentence(f"HEHDT,{printed:.2f},T")
