@@ -21,7 +21,6 @@ on disk, and never a voided one.
 import asyncio
 import json
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from central.files import write_durably
 from tidegate.codec import CodecError, checked, decode_frame, encode_frame, pack, packb, unpack, unpackb, values_of
 from tidegate.frame import Frame, Schema
 from tidegate.journal import Cursor, Journal, Record
@@ -331,21 +331,6 @@ class ChangeLog:
             self._void = [*self._void, (base, last)]
             write_durably(self.directory / "void.json", json.dumps(self._void).encode())
         self._source, self._newest, self._last, self._stop = source, newest, newest, last
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Make `path` hold `data`, on disk when this returns; after a crash it is the old file or the new, never a part."""
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _as_list(change: Change, data: bytes | None) -> list[Any]:
