@@ -10,9 +10,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -46,26 +47,26 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float 
     raise RuntimeError(f"{process.args!r} does not listen on port {port} after {timeout_s} s")
 
 
-class Mosquitto:
-    """A Mosquitto that takes anybody. It keeps sessions and queues in memory only."""
+class _Server:
+    """A program that listens on `port`, and can be stopped and started again there."""
 
     host = "127.0.0.1"
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self._program = program
-        self._config = folder / "mosquitto.conf"
-        self._log = folder / "mosquitto.log"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-            "max_queued_messages 100000\nmax_inflight_messages 1000\nset_tcp_nodelay true\nlog_type error\n"
-        )
+        self.command: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
+        self._log = folder / "server.log"
+
+    @property
+    def url(self) -> str:
+        """Where it listens, for servers that speak HTTP."""
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it, and return when it listens."""
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen([self._program, "-c", str(self._config)], stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
         wait_for_port(self.port, self.process)
 
     def stop(self) -> None:
@@ -80,16 +81,86 @@ class Mosquitto:
             self.process = None
 
 
+class Mosquitto(_Server):
+    """A Mosquitto that takes anybody. It keeps sessions and queues in memory only."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        super().__init__(folder)
+        config = folder / "mosquitto.conf"
+        config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
+            "max_queued_messages 100000\nmax_inflight_messages 1000\nset_tcp_nodelay true\nlog_type error\n"
+        )
+        self.command = [program, "-c", str(config)]
+
+
+class InfluxDB(_Server):
+    """An InfluxDB 1.x that takes anybody. Its data outlive `stop` and `start`."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        super().__init__(folder)
+        config = folder / "influxdb.conf"
+        config.write_text(
+            f"""reporting-disabled = true
+bind-address = "127.0.0.1:{free_port()}"
+[meta]
+dir = "{folder}/meta"
+[data]
+dir = "{folder}/data"
+wal-dir = "{folder}/wal"
+query-log-enabled = false
+[monitor]
+store-enabled = false
+[http]
+bind-address = "127.0.0.1:{self.port}"
+log-enabled = false
+"""
+        )
+        self.command = [program, "-config", str(config)]
+
+
+class VictoriaMetrics(_Server):
+    """A VictoriaMetrics, which has InfluxDB's 2.x write API."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        super().__init__(folder)
+        self.command = [
+            program,
+            f"-httpListenAddr=127.0.0.1:{self.port}",
+            f"-storageDataPath={folder}/data",
+            "-retentionPeriod=100y",
+            "-memory.allowedBytes=256MB",
+            "-search.latencyOffset=0s",
+        ]
+
+
+_Kind = TypeVar("_Kind", bound=_Server)
+
+
 @contextmanager
-def mosquitto() -> Iterator[Mosquitto]:
-    """A running Mosquitto; skips the test where the program is not installed."""
-    program = find_program("mosquitto")
-    if program is None:
-        pytest.skip("no mosquitto on this machine")
-    with tempfile.TemporaryDirectory(prefix="mosquitto-") as folder:
-        broker = Mosquitto(program, Path(folder))
-        broker.start()
+def _running(kind: Callable[[str, Path], _Kind], program: str) -> Iterator[_Kind]:
+    found = find_program(program)
+    if found is None:
+        pytest.skip(f"no {program} on this machine")
+    with tempfile.TemporaryDirectory(prefix=f"{program}-") as folder:
+        server = kind(found, Path(folder))
+        server.start()
         try:
-            yield broker
+            yield server
         finally:
-            broker.stop()
+            server.stop()
+
+
+def mosquitto() -> AbstractContextManager[Mosquitto]:
+    """A running Mosquitto; skips the test where the program is not installed."""
+    return _running(Mosquitto, "mosquitto")
+
+
+def influxdb() -> AbstractContextManager[InfluxDB]:
+    """A running InfluxDB 1.x; skips the test where the program is not installed."""
+    return _running(InfluxDB, "influxd")
+
+
+def victoria_metrics() -> AbstractContextManager[VictoriaMetrics]:
+    """A running VictoriaMetrics; skips the test where the program is not installed."""
+    return _running(VictoriaMetrics, "victoria-metrics")
