@@ -19,6 +19,7 @@ A journal is a folder. Its records stand in segments, files that only ever grow 
     00000000000000104858-0b97...31.segment      ends where the next one begins: 104858 .. the last record
     uplink.cursor                               how far the reader named "uplink" has come
     _forgotten.cursor                           how far records have been given up
+    fsync-failed                                there while the newest segment may not reach the disk
     writer.lock                                 locked while a process has the journal open for writing
 
 The form of the records, and why they are found again after any damage in linear time without taking anything inside a
@@ -93,6 +94,7 @@ _log = logging.getLogger(__name__)
 _CURSOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FORGOTTEN = "_forgotten"
 _LOCK = "writer.lock"
+_SYNC_FAILED = "fsync-failed"
 _INDEX_STEP_BYTES = 8 << 10
 _NO_RECORDS = "not readable as records"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -291,9 +293,9 @@ class JournalReader:
             first = last = None
         damage = Damage(segment.name, offset, length, first, last, reason)
         with self._notes:
-            if self._damage.get((segment.name, offset)) != damage:
-                self._damage[segment.name, offset] = damage
+            if (segment.name, offset) not in self._damage:
                 _log.log(self._log_level, "journal %s: %s", self.directory, damage)
+            self._damage[segment.name, offset] = damage
         if first is not None and last is not None:
             self._lose(first, last)
 
@@ -323,7 +325,7 @@ class JournalReader:
                 segments.append(segment)
             elif name.endswith(".cursor"):
                 positions[name.removesuffix(".cursor")] = self._load(name)
-            elif name != _LOCK and not name.endswith(".cursor.new"):
+            elif name not in (_LOCK, _SYNC_FAILED) and not name.endswith(".cursor.new"):
                 self.ignored.append(name)
         forgotten = positions.pop(_FORGOTTEN, 0)
         if forgotten is None:  # damaged; what is there tells as much
@@ -391,7 +393,7 @@ class Journal(JournalReader):
         self._cursors: dict[str, Cursor] = {}
         self._closed = False
         self._handle: int | None = None
-        self._broken: OSError | None = None  # why the newest segment cannot be believed to reach the disk
+        self._distrusted = False  # an fsync of the newest segment has failed
         self._next = 1
         directory = Path(directory)
         files.make_directory(directory)
@@ -419,8 +421,9 @@ class Journal(JournalReader):
 
     def _start(self) -> None:
         """Find the next number, take up the newest segment where that is safe, and make sure that it is on disk."""
+        names = self._files.names(self.directory)
         kept = {segment.name for segment in self._segments}
-        for name in self._files.names(self.directory):
+        for name in names:
             if (Segment.named(name) and name not in kept) or name.endswith(".cursor.new"):
                 self._files.unlink(self.directory / name)  # a deletion or a commit that was cut short
         self._next = max(self._forgotten, *self._cursor_positions.values(), 0) + 1
@@ -445,13 +448,20 @@ class Journal(JournalReader):
         self._next = max(self._next, newest.expected)
         self._full = not newest.intact or newest.expected != self._next
         self._durable = newest.first - 1
-        try:
-            self._files.sync(self._handle)
-            self._files.sync_directory(self.directory)
-            self._durable = self._next - 1
-        except OSError as error:
-            self._broken = error
-            _log.error("%s", self._failure(error, f"making {newest.name} durable at the start"))
+        if _SYNC_FAILED in names:
+            self._distrusted = True
+        else:
+            try:
+                self._files.sync(self._handle)
+                self._files.sync_directory(self.directory)
+                self._durable = self._next - 1
+            except OSError as error:
+                self._distrust(error)
+        if self._distrusted:
+            try:
+                self._salvage()
+            except OSError as error:  # reading works, and the next append tries again
+                _log.error("%s", error)
 
     @property
     def last(self) -> int:
@@ -589,7 +599,7 @@ class Journal(JournalReader):
     def _segment_for(self, size: int) -> Segment:
         """The segment that `size` more bytes go to, begun if need be."""
         self._check_open()
-        if self._broken:
+        if self._distrusted:
             self._salvage()
         new = (
             self._full
@@ -635,7 +645,6 @@ class Journal(JournalReader):
         self._handle = handle
         self._segments = [*self._segments, segment]  # a new list: readers keep the one they began with
         self._full = False
-        self._broken = None
 
     def _discard(self, path: Path, handle: int | None) -> None:
         if handle is None:
@@ -651,15 +660,20 @@ class Journal(JournalReader):
         try:
             self._write(self._handle, data, segment.size)
         except OSError as error:
-            try:
-                self._files.truncate(self._handle, segment.size)
-            except OSError as second:
-                self._full = True  # the half-written record stays behind, numbered past the end of its segment
-                _log.warning("journal %s: %s left with a torn end: %s", self.directory, segment.name, second)
+            self._cut_back(segment)
             raise self._failure(error, "appending") from error
         segment.size += len(data)
         self._total += len(data)
         self._next += count
+
+    def _cut_back(self, segment: Segment) -> None:
+        """Remove what stands after the accepted records of the newest segment."""
+        assert self._handle is not None
+        try:
+            self._files.truncate(self._handle, segment.size)
+        except OSError as error:
+            self._full = True  # what is left behind is numbered past the end of its segment
+            _log.warning("journal %s: %s keeps a refused record at its end: %s", self.directory, segment.name, error)
 
     def _write(self, handle: int, data: bytes, offset: int) -> None:
         written = self._files.write(handle, data, offset)
@@ -667,14 +681,13 @@ class Journal(JournalReader):
             written += self._files.write(handle, data[written:], offset + written)
 
     def _sync(self) -> None:
-        if self._broken:
+        if self._distrusted:
             self._salvage()
         elif self._handle is not None and self._durable < self._next - 1:
             try:
                 self._files.sync(self._handle)
             except OSError as error:
-                self._broken = error
-                _log.error("%s", self._failure(error, f"fsync of {self._segments[-1].name}"))
+                self._distrust(error)
                 self._salvage()
             self._durable = self._next - 1
         self._synced_at = self._monotonic()
@@ -687,7 +700,23 @@ class Journal(JournalReader):
             segment.size -= size
             self._total -= size
             self._next -= count
+            self._cut_back(segment)
             raise
+
+    def _distrust(self, error: OSError) -> None:
+        """Remember that the newest segment may never reach the disk, also in a process that comes after this one."""
+        self._distrusted = True
+        _log.error("%s", self._failure(error, f"fsync of {self._segments[-1].name}"))
+        try:
+            self._files.close(self._files.create(self.directory / _SYNC_FAILED, replace=True))
+        except OSError as second:
+            _log.error("%s", self._failure(second, f"leaving the note {_SYNC_FAILED}"))
+
+    def _discard_note(self) -> None:
+        try:
+            self._files.unlink(self.directory / _SYNC_FAILED)
+        except FileNotFoundError:
+            _log.debug("journal %s: the disk had no room for the note %s", self.directory, _SYNC_FAILED)
 
     def _salvage(self) -> None:
         """After a failed fsync: write what is not known to be on disk again, into a new segment, and sync that.
@@ -711,6 +740,8 @@ class Journal(JournalReader):
         self._total += segment.size
         self._adopt(segment, handle)
         self._durable = self._next - 1
+        self._distrusted = False
+        self._discard_note()
         _log.warning(
             "journal %s: fsync of %s failed; %d records were written again into %s and are on disk there",
             self.directory, old.name, len(kept), segment.name,
