@@ -67,6 +67,6 @@ class StoreRefused(StoreError):
         frame = first.change.frame
         super().__init__(
             f"{store}: refused {sum(r.points for r in refusals)} points of {len(refusals)} changes, the first at cursor"
-            f" {first.cursor} of {first.change.platform}/{frame.instrument} ({frame.schema.kind}): {first.reason}"
+            f" {first.cursor} of {first.change.platform}/{frame.instrument} ({frame.schema.kind!r}): {first.reason}"
         )
         self.refusals = tuple(refusals)
