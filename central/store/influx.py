@@ -41,7 +41,7 @@ from influxdb_client.rest import ApiException
 
 from central.changes import Change, Flag, Flags, Op
 from central.store import Batch, Refusal, StoreRefused, StoreUnavailable
-from tidegate.frame import Field, Schema, Times
+from tidegate.frame import MISSING_INT, Field, Schema, Times
 
 Values = npt.NDArray[np.float64]
 
@@ -317,11 +317,12 @@ def _lines(schema: Schema, fields: Sequence[Field], changes: Sequence[Change], *
     for f in fields:
         column = np.concatenate([c.frame.columns[f.name].ravel() for c in changes])
         flag = np.concatenate([c.flags[f.name].ravel() for c in changes])
-        void = retracted | (np.concatenate([c.frame.missing(f.name).ravel() for c in changes]) != 0)
-        if not f.integer:
+        if f.integer:
+            void = retracted | (column == MISSING_INT)
+        else:
             # The nearest double of a decimal number prints as that number: Arrow prints the shortest that reads back.
             column = np.round(column, f.decimals)
-            void |= ~np.isfinite(column)
+            void = retracted | ~np.isfinite(column)
         flag = np.where(void, np.uint8(Flag.MISSING), flag)
         name = _tag(f.name)
         text = pc.cast(pa.array(column, mask=void), pa.string())
