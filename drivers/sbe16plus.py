@@ -98,7 +98,7 @@ class Sbe16plus(SeaBird):
             fields = (*fields, _OF_PRESSURE_SENSOR)
         for n, number in enumerate(voltages):
             columns[f"external_voltage_{number}"] = unsigned(scans, first + 2 * n, 2) / _PER_VOLT
-        fields = (*fields, *(Field.of(f"external_voltage_{number}", resolution=1e-5) for number in voltages))
+        fields = (*fields, *(Field.of(f"external_voltage_{number}", resolution=1e-6) for number in voltages))
         time = seabird_time_ns(unsigned(scans, scans.shape[1] - 4, 4)) if timed else self._cast_time(len(scans))
         return Scans(Schema("ctd", fields), time, columns)
 

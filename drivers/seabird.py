@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -442,6 +442,9 @@ class Told:
     """What the instrument (or the header of its file) said of itself, line by line."""
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self.device = ""
         self.serial = ""
         self.coefficients: dict[str, float] = {}
@@ -451,7 +454,7 @@ class Told:
         """`Ext Volt 0` → `yes` and the like, from a reply to DS."""
         self.uploaded_ns: int | None = None
         self.casts: list[tuple[int, int]] = []
-        """(time of the first scan, nanoseconds between scans) of each cast that a header lists."""
+        """(time of the first scan, nanoseconds between scans) of each cast that the header of a file lists."""
         self._sensor: str | None = None
         self._configuration: dict[str, str] | None = None
 
@@ -462,7 +465,7 @@ class Told:
         if header:
             text = text[1:].strip()
             if text.startswith("Sea-Bird"):
-                self.__init__()  # type: ignore[misc]
+                self._forget()
         if "<" in text:
             for tag in _TAG.finditer(text):
                 self._element(bool(tag[1]), tag[2], dict(_ATTRIBUTE.findall(tag[3])), tag[4].strip(), header)
@@ -472,7 +475,7 @@ class Told:
             self.device, self.serial = found[1], found[2]
         elif found := _UPLOADED.search(text):
             self._uploaded(f"{int(found[2]):02} {found[1]} {found[3]}", ":".join(found.groups()[3:]))
-        elif found := _CAST.search(text):
+        elif header and (found := _CAST.search(text)):
             start = _instant(found[1], found[2])
             if start is not None and len(self.casts) < 1000:
                 self.casts.append((start, int(found[5]) * 250_000_000))
@@ -540,11 +543,12 @@ _CONVERSATION = re.compile(
     rb"|(?!%s|[ -~]*\d\.\d{3}|[ -~]*\d\d:\d\d:\d\d$)[A-Za-z]{3,}[ :.][ -~]*"  # plain words
     rb"|cast +\d[ -~]*" % _MONTH_FIRST
 )
-_REFUSAL = re.compile(rb"<Error\b|<ERROR\b|\?|[Ee]rror\b|ERROR\b")
+_REFUSAL = re.compile(rb"<(?:Error|ERROR)\b|\?[ A-Za-z]*\Z|(?:[Ee]rror|ERROR)\b")
 _HEX = re.compile(rb"[0-9A-Fa-f]{12,}")
 _ANY = re.compile(rb"([^\r\n]*)[\r\n]*+")
 _BEFORE = re.compile(_PROMPTS)
 LONGEST_PACKET = 4096
+_NOT_IN_PACKET = re.compile(rb"[ \t]*(?:[^< \t\r\n]|<\?xml|<datapacket>)")
 _BETWEEN_TAGS = re.compile(rb">\s+<")
 _PACKET = re.compile(
     rb"(?:<\?xml[^<>]*\?>)?<datapacket><hdr>(?:<(?:mfg|model|sn)>[^<>]*</(?:mfg|model|sn)>)*</hdr>"
@@ -566,8 +570,9 @@ XML_COLUMNS = {
 
 
 class _Row(NamedTuple):
-    """A converted line that fits its grammar."""
+    """A converted line (or XML packet) that fits its grammar."""
 
+    text_format: TextFormat
     groups: Groups
     offset: int
     data: bytes
@@ -688,55 +693,62 @@ class SeaBird(Driver):
         data, at = block.data, 0
         rows: list[_Row] = []
         while at < len(data):
-            fits = self._text.pattern.match(data, at) if self._packet is None else None
+            if self._packet is not None and _NOT_IN_PACKET.match(data, at):
+                self._row_frames(rows, decoded)
+                decoded.append(self._unfinished_packet())
+            fits = self._text.pattern.match(data, at)
             if fits and self._text.has_day(fits):
                 offset = block.offset + fits.start(1)
                 line = data[fits.start(1) : fits.end()].rstrip(b"\r\n")
-                rows.append(_Row(fits.groups(), offset, line, block.arrival(offset)))
+                rows.append(_Row(self._text, fits.groups(), offset, line, block.arrival(offset)))
                 at = fits.end()
                 continue
-            run = self._scan.match(data, at) if self._packet is None else None
+            run = self._scan.match(data, at)
             if run:
-                self._text_frames(self._text, rows, decoded)
+                self._row_frames(rows, decoded)
                 self._scan_frames(block, at, run.group(), decoded)
                 at = run.end()
                 continue
             line_at = _ANY.match(data, at)
             assert line_at is not None  # it matches anything
             if line_at[1]:
-                format_before = self._text
-                found = self._other_line(block.offset + at, line_at[1], block.arrival(block.offset + at))
-                if found or self._text is not format_before:
-                    self._text_frames(format_before, rows, decoded)
-                    decoded.extend(found)
+                found = self._other_line(block, block.offset + at, line_at[1])
+                if isinstance(found, Problem):
+                    self._row_frames(rows, decoded)
+                    decoded.append(found)
+                elif found:
+                    rows.append(found)
             at = line_at.end()
-        self._text_frames(self._text, rows, decoded)
+        self._row_frames(rows, decoded)
 
-    def _other_line(self, offset: int, line: bytes, arrival: Arrival) -> list[Decoded]:
-        """A line that is neither a sample nor a scan."""
-        if self._packet is not None or b"<datapacket>" in line:
-            return self._packet_line(offset, line, arrival)
-        text = _BEFORE.sub(b"", line, count=1).strip()
+    def _other_line(self, block: Block, offset: int, line: bytes) -> _Row | Problem | None:
+        """A line that is neither a sample nor a scan: the end of an XML packet, a Problem, or nothing to tell."""
+        said = _BEFORE.sub(b"", line, count=1)
+        begins = offset + len(line) - len(said)
+        arrival = block.arrival(begins)
+        if self._packet is not None or b"<datapacket>" in said:
+            return self._packet_line(begins, said, arrival)
+        text = said.strip()
         if not text:
-            return []
+            return None
         if _REFUSAL.match(text):
             message = f"the instrument refuses or reports a fault: {text[:80].decode('ascii', 'backslashreplace')}"
-            return [problem("exception", message, offset, line, arrival)]
+            return problem("exception", message, offset, line, arrival)
         if _HEX.fullmatch(text):
             self._scans_seen += 1
-            return [problem("syntax", self.hint(len(text)), offset, line, arrival)]
+            return problem("syntax", self.hint(len(text)), offset, line, arrival)
         if _CONVERSATION.fullmatch(text):
             self._told.take(text)
             self._learn_if_news()
             if text == b"*END*":
                 self._scans_seen = 0
-            return []
+            return None
         self._scans_seen += 1
         if re.search(rb"[^ -~\t]", text):
             message = "bytes that are no text: noise on the line, or another baud rate or parity"
-            return [problem("noise", message, offset, line, arrival)]
+            return problem("noise", message, offset, line, arrival)
         kind, message = self._text.complaint(line)
-        return [problem(kind, message, offset, line, arrival)]
+        return problem(kind, message, offset, line, arrival)
 
     def _learn_if_news(self) -> None:
         if (self.columns(), self.units(), tuple(self.scan_digits())) != self._known:
@@ -744,17 +756,17 @@ class SeaBird(Driver):
 
     # XML packets (OutputFormat 2), on one line or on many.
 
-    def _packet_line(self, offset: int, line: bytes, arrival: Arrival) -> list[Decoded]:
+    def _packet_line(self, offset: int, line: bytes, arrival: Arrival) -> _Row | Problem | None:
         if self._packet is None:
             self._packet = (bytearray(), offset, arrival)
         self._packet[0].extend(line + b"\n")
         packet, offset, arrival = bytes(self._packet[0]).rstrip(), self._packet[1], self._packet[2]
         if b"</datapacket>" in line:
             self._packet = None
-            return self._packet_frames(packet, offset, arrival)
+            return self._packet_row(packet, offset, arrival)
         if len(packet) > LONGEST_PACKET:
-            return [self._unfinished_packet()]
-        return []
+            return self._unfinished_packet()
+        return None
 
     def _unfinished_packet(self) -> Problem:
         assert self._packet is not None
@@ -763,18 +775,20 @@ class SeaBird(Driver):
         message = "an XML packet that does not end: </datapacket> is missing"
         return problem("truncated", message, offset, bytes(packet).rstrip(), arrival)
 
-    def _packet_frames(self, packet: bytes, offset: int, arrival: Arrival) -> list[Decoded]:
+    def _packet_row(self, packet: bytes, offset: int, arrival: Arrival) -> _Row | Problem:
         found = _PACKET.fullmatch(_BETWEEN_TAGS.sub(b"><", packet))
         if not found:
-            return [problem("syntax", "an XML packet that is not in order", offset, packet, arrival)]
+            return problem("syntax", "an XML packet that is not in order", offset, packet, arrival)
         tags = re.findall(rb"<(\w+)>([^<>]*)</\1>", found[1])
         if b"".join(b"<%s>%s</%s>" % (tag, value, tag) for tag, value in tags) != found[1]:
-            return [problem("syntax", "an XML packet whose elements are not in order", offset, packet, arrival)]
+            return problem("syntax", "an XML packet whose elements are not in order", offset, packet, arrival)
         columns = tuple(XML_COLUMNS.get(tag, "") for tag, _ in tags)
         if "" in columns or len(set(columns) - {"ignore"}) != len(columns) - columns.count("ignore"):
             odd = ", ".join(sorted({tag.decode() for tag, _ in tags if tag not in XML_COLUMNS}) or ["one twice"])
             message = f"an XML packet with elements that this driver does not know: {odd}"
-            return [problem("unknown", message, offset, packet, arrival)]
+            return problem("unknown", message, offset, packet, arrival)
+        if not set(columns) - {"time", "ignore", "sample_number"}:
+            return problem("syntax", "an XML packet without a measured value", offset, packet, arrival)
         if columns not in self._formats:
             if len(self._formats) > 16:
                 self._formats.clear()
@@ -783,28 +797,26 @@ class SeaBird(Driver):
         line = b", ".join(value.strip().replace(b"T", b", ") for _, value in tags) + b"\n"
         fits = text_format.pattern.fullmatch(line)
         if not fits or not text_format.has_day(fits):
-            return [problem(*text_format.complaint(line), offset, packet, arrival)]
-        decoded: list[Decoded] = []
-        self._text_frames(text_format, [_Row(fits.groups(), offset, packet, arrival)], decoded)
-        return decoded
+            return problem(*text_format.complaint(line), offset, packet, arrival)
+        return _Row(text_format, fits.groups(), offset, packet, arrival)
 
     # From rows and scans to Frames.
 
-    def _text_frames(self, text_format: TextFormat, rows: list[_Row], decoded: list[Decoded]) -> None:
+    def _row_frames(self, rows: list[_Row], decoded: list[Decoded]) -> None:
         """Appends the Frames of `rows`, and empties it."""
-        if not rows:
-            return
-        time, columns, reasons = text_format.decode([row.groups for row in rows])
-        batch = _Batch(
-            text_format.schema,
-            time,
-            columns,
-            reasons,
-            [row.offset for row in rows],
-            [row.arrival for row in rows],
-            [row.data for row in rows].__getitem__,
-        )
-        self._emit(batch, decoded)
+        for text_format, alike in groupby(rows, lambda row: row.text_format):
+            some = list(alike)
+            time, columns, reasons = text_format.decode([row.groups for row in some])
+            batch = _Batch(
+                text_format.schema,
+                time,
+                columns,
+                reasons,
+                [row.offset for row in some],
+                [row.arrival for row in some],
+                [row.data for row in some].__getitem__,
+            )
+            self._emit(batch, decoded)
         rows.clear()
 
     def _scan_frames(self, block: Block, at: int, run: bytes, decoded: list[Decoded]) -> None:
