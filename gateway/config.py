@@ -167,10 +167,10 @@ class Platform(_Table):
     """The station or vessel that this gateway serves."""
 
     name: str = Field(description=f"its name in topics, paths and databases: {NAME_RULE}", examples=["tioman-1"])
-    title: str = Field("", description="its name for people", examples=["Tioman jetty"], max_length=200)
-    latitude: float | None = Field(None, ge=-90, le=90, description="degrees north; of a platform that stays")
-    longitude: float | None = Field(None, ge=-180, le=360, description="degrees east; of a platform that stays")
-    moving: bool = Field(False, validate_default=True, description="true for a vessel or a drifting buoy")
+    title: str = Field(default="", description="its name for people", examples=["Tioman jetty"], max_length=200)
+    latitude: float | None = Field(default=None, ge=-90, le=90, description="degrees north; of a platform that stays")
+    longitude: float | None = Field(default=None, ge=-180, le=360, description="degrees east; of a platform that stays")
+    moving: bool = Field(default=False, validate_default=True, description="true for a vessel or a drifting buoy")
 
     @field_validator("name")
     @classmethod
@@ -206,9 +206,13 @@ class Platform(_Table):
 class Tls(_Table):
     """Files for an encrypted link. Empty (`tls = {}`): encrypted, and checked against the system's authorities."""
 
-    ca: ReadableFile | None = Field(None, description="PEM file of the authority that signed the broker's certificate")
-    certificate: ReadableFile | None = Field(None, description="PEM file of this gateway's own certificate")
-    key: ReadableFile | None = Field(None, validate_default=True, description="PEM file of that certificate's key")
+    ca: ReadableFile | None = Field(
+        default=None, description="PEM file of the authority that signed the broker's certificate"
+    )
+    certificate: ReadableFile | None = Field(default=None, description="PEM file of this gateway's own certificate")
+    key: ReadableFile | None = Field(
+        default=None, validate_default=True, description="PEM file of that certificate's key"
+    )
 
     @field_validator("key")
     @classmethod
@@ -224,16 +228,20 @@ class Broker(_Table):
     """The MQTT broker that takes this gateway's data to the hub."""
 
     host: str = Field(description="its name or address", examples=["127.0.0.1"])
-    tls: Tls | None = Field(None, description="for an encrypted link: { ca, certificate, key }, each a PEM file")
+    tls: Tls | None = Field(
+        default=None, description="for an encrypted link: { ca, certificate, key }, each a PEM file"
+    )
     port: int = Field(
         default_factory=lambda data: 8883 if data.get("tls") else 1883,
         ge=1,
         le=65535,
         description="its TCP port; 1883, or 8883 with tls, where it is left out",
     )
-    username: str | None = Field(None, min_length=1, description="where the broker asks for one")
-    password: SecretStr | None = Field(None, description="better kept outside this file: see password_file")
-    password_file: ReadableFile | None = Field(None, description="a file that holds the password and nothing else")
+    username: str | None = Field(default=None, min_length=1, description="where the broker asks for one")
+    password: SecretStr | None = Field(default=None, description="better kept outside this file: see password_file")
+    password_file: ReadableFile | None = Field(
+        default=None, description="a file that holds the password and nothing else"
+    )
 
     @field_validator("host")
     @classmethod
@@ -265,8 +273,8 @@ class Storage(_Table):
     """Where data wait, and how much room they may take."""
 
     directory: Folder = Field(description="folder of the raw log and the spool; relative to this file")
-    raw_log: Size = Field(2_000_000_000, description="most that raw bytes may take; the oldest go first")
-    spool: Size = Field(2_000_000_000, description="most that unsent data may take")
+    raw_log: Size = Field(default=2_000_000_000, description="most that raw bytes may take; the oldest go first")
+    spool: Size = Field(default=2_000_000_000, description="most that unsent data may take")
 
     @field_validator("directory")
     @classmethod
@@ -294,10 +302,10 @@ class SerialPort(_Table):
     serial: Device = Field(
         description="the device, best by its stable name", examples=["/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"]
     )
-    baud: Baud = Field(9600, description="bits per second, as set in the instrument")
-    parity: Parity = Field("none", description="as set in the instrument")
-    data_bits: Literal[7, 8] = Field(8, description="as set in the instrument")
-    stop_bits: Literal[1, 2] = Field(1, description="as set in the instrument")
+    baud: Baud = Field(default=9600, description="bits per second, as set in the instrument")
+    parity: Parity = Field(default="none", description="as set in the instrument")
+    data_bits: Literal[7, 8] = Field(default=8, description="as set in the instrument")
+    stop_bits: Literal[1, 2] = Field(default=1, description="as set in the instrument")
 
 
 class TcpPort(_Table):
@@ -323,7 +331,7 @@ class ModbusTcpPort(_Table):
     modbus_tcp: Annotated[Endpoint, _endpoint(502), WithJsonSchema({"type": "string"})] = Field(
         description="host or host:port; 502 where no port is given", examples=["10.0.0.6:502"]
     )
-    timeout_s: float = Field(1.0, ge=0.02, le=60, description="how long one answer may take, in seconds")
+    timeout_s: float = Field(default=1.0, ge=0.02, le=60, description="how long one answer may take, in seconds")
 
 
 class ModbusRtuPort(_Table):
@@ -331,10 +339,10 @@ class ModbusRtuPort(_Table):
 
     kind: ClassVar = "modbus"
     modbus_rtu: Device = Field(description="the bus's device, best by its stable name")
-    baud: Baud = Field(19200, description="bits per second, as set in the slaves")
-    parity: Parity = Field("even", description="as set in the slaves; even is the Modbus default")
-    stop_bits: Literal[1, 2] = Field(1, description="as set in the slaves")
-    timeout_s: float = Field(1.0, ge=0.02, le=60, description="how long one answer may take, in seconds")
+    baud: Baud = Field(default=19200, description="bits per second, as set in the slaves")
+    parity: Parity = Field(default="even", description="as set in the slaves; even is the Modbus default")
+    stop_bits: Literal[1, 2] = Field(default=1, description="as set in the slaves")
+    timeout_s: float = Field(default=1.0, ge=0.02, le=60, description="how long one answer may take, in seconds")
 
 
 Port = SerialPort | TcpPort | UdpPort | ModbusTcpPort | ModbusRtuPort

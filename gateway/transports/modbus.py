@@ -16,6 +16,7 @@ answer that comes late then meets no question, and cannot pass for the answer to
 """
 
 import asyncio
+import contextlib
 import logging
 import struct
 import time
@@ -28,9 +29,11 @@ from pymodbus import FramerType, ModbusException
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
 from pymodbus.pdu import ModbusPDU
+from pymodbus.transaction import TransactionManager
 
 from gateway.config import ModbusRtuPort, ModbusTcpPort
 from gateway.transports.network import CONNECT_S, keep_alive
+from gateway.transports.serialport import SerialHandle, open_serial
 from gateway.transports.transport import Data, Reconnecting, Unreachable, in_words
 from tidegate.clock import Arrival
 
@@ -80,15 +83,15 @@ class _Bus:
         self.lock = asyncio.Lock()
         self._attempt: asyncio.Task[None] | None = None
         self._failure: OSError | None = None
-        self._rtu = isinstance(port, ModbusRtuPort)
         self._quiet_s = max(0.02, 44 / port.baud) if isinstance(port, ModbusRtuPort) else 0.0
         self._disturbed = False
         self._heard_s = 0.0
         self._first: Arrival | None = None
+        self._port = port
+        self._rtu = isinstance(port, ModbusRtuPort)
         self._client = self._make_client(port)
-        # pymodbus logs why it could not connect and tells only that; the reason belongs in front of the technician.
         self._create = self._client.ctx.call_create
-        self._client.ctx.call_create = self._noting_failure
+        self._client.ctx.call_create = self._create_link
 
     @classmethod
     def of(cls, port: ModbusTcpPort | ModbusRtuPort) -> "_Bus":
@@ -108,18 +111,17 @@ class _Bus:
         }
         if isinstance(port, ModbusTcpPort):
             return AsyncModbusTcpClient(port.modbus_tcp.host, port=port.modbus_tcp.port, **common)
-        return AsyncModbusSerialClient(
-            str(port.modbus_rtu),
-            framer=FramerType.RTU,
-            baudrate=port.baud,
-            parity=port.parity[0].upper(),
-            stopbits=port.stop_bits,
-            **common,
-        )
+        return AsyncModbusSerialClient(str(port.modbus_rtu), framer=FramerType.RTU, **common)
 
-    async def _noting_failure(self) -> Any:
+    async def _create_link(self) -> tuple[asyncio.BaseTransport, asyncio.BaseProtocol]:
+        # In the place of pymodbus' own, which logs why it could not connect and tells only that it could not, and
+        # whose serial port blocks the loop while it opens and fails on a pseudo-terminal with parity.
         try:
-            return await self._create()
+            if isinstance(self._port, ModbusTcpPort):
+                link: tuple[asyncio.BaseTransport, asyncio.BaseProtocol] = await self._create()
+                return link
+            handle = await asyncio.to_thread(open_serial, self._port)
+            return _SerialLink(handle, self._client.ctx), self._client.ctx
         except OSError as error:
             self._failure = error
             raise
@@ -208,6 +210,59 @@ class _Bus:
             if now_s >= min(quiet_at_s, until_s):
                 return
             await asyncio.sleep(min(quiet_at_s, until_s) - now_s)
+
+
+class _SerialLink(asyncio.Transport):
+    """A serial device as the transport of pymodbus' protocol."""
+
+    def __init__(self, handle: SerialHandle, protocol: TransactionManager) -> None:
+        super().__init__()
+        self._handle = handle
+        self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._unsent = b""
+        self._closing = False
+        self._loop.add_reader(handle.fileno(), self._readable)
+        protocol.connection_made(self)
+
+    def _readable(self) -> None:
+        try:
+            data = self._handle.receive()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._protocol.connection_lost(error)
+            return
+        # What pymodbus cannot make sense of is no answer; the deadline tells.
+        with contextlib.suppress(ModbusException, struct.error, IndexError):
+            self._protocol.data_received(data)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._unsent += data
+        self._writable()
+
+    def _writable(self) -> None:
+        try:
+            self._unsent = self._unsent[self._handle.send(memoryview(self._unsent)) :]
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._protocol.connection_lost(error)
+            return
+        if self._unsent:
+            self._loop.add_writer(self._handle.fileno(), self._writable)
+        else:
+            self._loop.remove_writer(self._handle.fileno())
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._loop.remove_reader(self._handle.fileno())
+            self._loop.remove_writer(self._handle.fileno())
+            self._handle.close()
 
 
 def _record(request: _Request, answer: ModbusPDU) -> bytes | None:

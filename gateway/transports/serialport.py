@@ -1,8 +1,9 @@
 """Serial lines, by pyserial for the settings of the port and the event loop for its bytes.
 
 pyserial's own reads poll and time out; a descriptor that the event loop watches does neither, and tells the moment
-of arrival. Two of pyserial's habits are undone: with VMIN = 0 a read of a quiet line and of an unplugged one both
-give nothing (VMIN = 1 tells them apart), and it throws away what had arrived before the port was opened.
+of arrival. Some of pyserial's habits are undone: with VMIN = 0 a read of a quiet line and of an unplugged one both
+give nothing (VMIN = 1 tells them apart); it throws away what had arrived before the port was opened; and it takes a
+pseudo-terminal's want of parity for a failure.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import termios
 
 import serial
 
-from gateway.config import SerialPort
+from gateway.config import ModbusRtuPort, SerialPort
 from gateway.transports.transport import MOST_AT_ONCE, Line
 
 _PARITY = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
@@ -21,34 +22,76 @@ _CC = 6
 
 
 class _Port(serial.Serial):  # type: ignore[misc]
-    """pyserial's port, opened without discarding its input: those bytes are an instrument's, too."""
-
     def _reset_input_buffer(self) -> None:
-        pass
+        """Those bytes are an instrument's, too."""
+
+    def _reconfigure_port(self, force_update: bool = False) -> None:
+        try:
+            super()._reconfigure_port(force_update)
+        except termios.error as error:
+            # The kernel sets all else; the C library then complains that a pseudo-terminal took no parity bit.
+            if error.args[0] != errno.EINVAL or not os.ttyname(self.fd).startswith("/dev/pts/"):
+                raise OSError(*error.args) from error
 
 
-class _Handle:
+class SerialHandle:
+    """An open serial device that does not block."""
+
     def __init__(self, port: _Port) -> None:
         self._port = port
         self._fd: int = port.fileno()
 
     def fileno(self) -> int:
+        """Its descriptor."""
         return self._fd
 
-    def receive(self) -> bytes | None:
+    def receive(self) -> bytes:
+        """What is there, at least one byte. Raises BlockingIOError; OSError where it was unplugged."""
         data = os.read(self._fd, MOST_AT_ONCE)
         if not data:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return data
 
     def send(self, data: memoryview) -> int:
+        """How many bytes were taken. Raises BlockingIOError, OSError."""
         return os.write(self._fd, data)
 
     def close(self) -> None:
-        # What is still to go out would hold up the closing of a line that takes nothing.
+        """Closes it. What is still to go out is thrown away: it would hold up the closing of a dead line."""
         with contextlib.suppress(termios.error):
             termios.tcflush(self._fd, termios.TCOFLUSH)
         self._port.close()
+
+
+def open_serial(settings: SerialPort | ModbusRtuPort) -> SerialHandle:
+    """The device, for us alone, with these settings. Raises OSError. A half-dead USB device can take seconds."""
+    if isinstance(settings, ModbusRtuPort):
+        device, data_bits = settings.modbus_rtu, 8
+    else:
+        device, data_bits = settings.serial, settings.data_bits
+    try:
+        port = _Port(
+            str(device),
+            baudrate=settings.baud,
+            parity=_PARITY[settings.parity],
+            bytesize=data_bits,
+            stopbits=settings.stop_bits,
+            timeout=0,
+            write_timeout=0,
+            exclusive=True,
+        )
+    except serial.SerialException as error:
+        if error.errno is None:  # it was opened, but is no terminal
+            raise OSError(errno.ENOTTY, str(error)) from error
+        raise
+    try:
+        attributes = termios.tcgetattr(port.fileno())
+        attributes[_CC][termios.VMIN] = 1
+        termios.tcsetattr(port.fileno(), termios.TCSANOW, attributes)
+    except termios.error as error:
+        port.close()
+        raise OSError(*error.args) from error
+    return SerialHandle(port)
 
 
 class SerialLine(Line):
@@ -61,32 +104,5 @@ class SerialLine(Line):
         super().__init__(f"serial {port.serial} {port.baud} {port.data_bits}{letter}{port.stop_bits}", str(port.serial))
         self._settings = port
 
-    async def _connect(self) -> _Handle:
-        # In a thread, because opening a half-dead USB device can take seconds.
-        return await asyncio.to_thread(self._open_port)
-
-    def _open_port(self) -> _Handle:
-        settings = self._settings
-        try:
-            port = _Port(
-                str(settings.serial),
-                baudrate=settings.baud,
-                parity=_PARITY[settings.parity],
-                bytesize=settings.data_bits,
-                stopbits=settings.stop_bits,
-                timeout=0,
-                write_timeout=0,
-                exclusive=True,
-            )
-        except serial.SerialException as error:
-            if error.errno is None:  # it was opened, but is no terminal
-                raise OSError(errno.ENOTTY, str(error)) from error
-            raise
-        try:
-            attributes = termios.tcgetattr(port.fileno())
-            attributes[_CC][termios.VMIN] = 1
-            termios.tcsetattr(port.fileno(), termios.TCSANOW, attributes)
-        except termios.error as error:
-            port.close()
-            raise OSError(*error.args) from error
-        return _Handle(port)
+    async def _connect(self) -> SerialHandle:
+        return await asyncio.to_thread(open_serial, self._settings)
