@@ -1,0 +1,394 @@
+"""SBE 26plus: real recordings against other people's values, damage, and the simulator."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.driver import Decoded, Problem, load
+from drivers.sbe26plus import DBAR_PER_PSI, Sbe26plus
+from drivers.simulators.sbe26plus import Sbe26plusSimulator
+from drivers.simulators.simulator import Mischief
+from tests.recordings import DATA, needs_recordings
+from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource, isoformat
+from tidegate.frame import Frame, Missing
+
+PROBABLE = settings(max_examples=100, derandomize=True, deadline=None)
+START_NS = 1_767_225_600_000_000_000  # 2026-01-01
+P, PT, T = "sea_water_pressure", "temperature_of_pressure_sensor", "sea_water_temperature"
+C, S = "sea_water_electrical_conductivity", "sea_water_practical_salinity"
+
+TIDE = b"tide: start time = 05 Oct 2012 00:55:54, p = 14.5348, pt = 24.250, t = 23.9046\r\n"
+WAVE = (
+    b"wave: start time = 05 Oct 2012 01:10:54\r\nwave: ptfreq = 171791.359\r\n"
+    b"  14.5102\r\n  14.5064\r\n  14.5165\r\nwave: end burst\r\n"
+)
+STATISTICS = b"""\r
+deMeanTrend................\r
+depth =    0.000, temperature = 23.840, salinity = 35.000, density = 1023.690\r
+\r
+fill array...\r
+find minIndex.\r
+FFT................................................\r
+Auto-Spectrum Statistics:\r
+   nAvgBand = 5\r
+   total variance = 1.0896e-05\r
+   significant wave height = 1.3204e-02\r
+zero crossing analysis.............\r
+Time Series Statistics:\r
+   wave integration time = 128\r
+   number of waves = 0\r
+   H1/10 = 0.0000e+00\r
+   H1/100 = 0.0000e+00\r
+"""
+
+
+def decode(data: bytes, cuts: Iterable[int] = (), at: Arrival = UNKNOWN) -> list[Decoded]:
+    driver = Sbe26plus("gauge")
+    decoded: list[Decoded] = []
+    for a, b in pairwise([0, *sorted(cuts), len(data)]):
+        decoded += driver.feed(data[a:b], at)
+    return decoded + driver.finish()
+
+
+def frames(decoded: Sequence[Decoded]) -> list[Frame]:
+    return [d for d in decoded if isinstance(d, Frame)]
+
+
+def problems(decoded: Sequence[Decoded]) -> list[tuple[str, int, int]]:
+    return [(d.kind, d.offset, d.size) for d in decoded if isinstance(d, Problem)]
+
+
+def samples(decoded: Sequence[Decoded]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            frame.schema.id,
+            int(frame.time[i]),
+            frame.source,
+            *(frame.columns[name][i].tobytes() + frame.missing(name)[i].tobytes() for name in frame.schema.by_name),
+        )
+        for frame in frames(decoded)
+        for i in range(len(frame))
+    ]
+
+
+def column(decoded: Sequence[Decoded], name: str) -> np.ndarray:
+    return np.concatenate([frame.columns[name] for frame in frames(decoded)])
+
+
+def times(decoded: Sequence[Decoded]) -> np.ndarray:
+    return np.concatenate([frame.time for frame in frames(decoded)])
+
+
+def unstamped(recording: Path) -> bytes:
+    """The instrument's own lines: without the logger's stamps, and without the logger's own lines."""
+    lines = recording.read_bytes().splitlines(keepends=True)
+    return b"".join(
+        re.sub(rb"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{3} ", b"", line)
+        for line in lines
+        if b"[presf:DLOGP2]:" not in line
+    )
+
+
+# Other people's values
+
+
+@needs_recordings
+@pytest.mark.parametrize(("name", "count", "damaged"), [("20140105_trim", 10, 0), ("20140105_invts", 9, 1)])
+def test_real_time_values_equal_those_of_ooi(name: str, count: int, damaged: int) -> None:
+    folder = DATA / "tide/sbe26plus_realtime"
+    decoded = decode(unstamped(folder / f"{name}.presf.log"))
+    particles = yaml.safe_load((folder / f"{name}.presf_telem.yml").read_text())["data"]
+    tides = [p for p in particles if p["particle_type"] == "presf_abc_dcl_tide_measurement"]
+    assert len(tides) == count == len(times(decoded))
+    np.testing.assert_array_equal(
+        times(decoded), [round(p["internal_timestamp"] - 2_208_988_800) * 1_000_000_000 for p in tides]
+    )
+    psia = np.round(column(decoded, P) / DBAR_PER_PSI, 4)
+    np.testing.assert_array_equal(psia, [p["absolute_pressure"] for p in tides])
+    np.testing.assert_array_equal(column(decoded, PT), [p["pressure_temp"] for p in tides])
+    np.testing.assert_array_equal(column(decoded, T), [p["seawater_temperature"] for p in tides])
+    # The spoilt tide line (`q = ` for `p = `) is the only one that is refused: wave bursts are known.
+    assert [kind for kind, _, _ in problems(decoded)] == ["syntax"] * damaged
+
+
+@needs_recordings
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_uploaded_records_equal_those_of_ooi(number: int) -> None:
+    folder = DATA / "tide/sbe26plus_hex"
+    decoded = decode((folder / f"presf_abc_test_{number}.hex").read_bytes())
+    assert problems(decoded) == []
+    particles = yaml.safe_load((folder / f"presf_abc_test_{number}.exp_results.yml").read_text())["data"]
+    tides = [p for p in particles if p["particle_type"] == "presf_abc_tide_measurement_recovered"]
+    np.testing.assert_array_equal(times(decoded), [(p["presf_time"] + 946_684_800) * 10**9 for p in tides])
+    numbers = np.array([p["presf_tide_pressure_number"] for p in tides])
+    np.testing.assert_allclose(column(decoded, P) / DBAR_PER_PSI, (numbers - 838.8) / 12582.9, atol=1e-5)
+    numbers = np.array([p["presf_tide_temperature_number"] for p in tides])
+    np.testing.assert_allclose(column(decoded, T), numbers / 1000 - 10, atol=1e-9)
+
+
+@needs_recordings
+def test_uploaded_pressures_are_those_of_the_places() -> None:
+    """The scaling by M and B, from what is known of where the recorder was."""
+    folder = DATA / "tide/sbe26plus_hex"
+    at_542_m = column(decode((folder / "presf_abc_test_2.hex").read_bytes()), P)[1:]
+    assert np.abs(at_542_m - (10.1 + 542 * 1.0275 * 0.98)).max() < 16
+    in_air = column(decode((folder / "presf_abc_test_3.hex").read_bytes()), P)
+    assert (np.abs(in_air - 10.13) < 0.3).all()
+
+
+@needs_recordings
+def test_examples_of_manuals_and_drivers() -> None:
+    vectors = json.loads((DATA / "tide/manual_vectors.json").read_text())
+    lines = {v["format"]: v["raw"] for v in vectors if v["format"].startswith("SBE26plus")}
+    assert len(lines) == 3
+    (frame,) = decode(lines["SBE26plus real-time tide"].encode() + b"\r\n")
+    assert isinstance(frame, Frame)
+    assert isoformat(int(frame.time[0])) == "2014-01-05T00:00:28.000000000Z"
+    assert frame.columns[P][0] == round(208.8057 * 0.6894757293168, 5)
+    # A conductivity sensor that is not there: printed all the same, and refused.
+    frame, problem = decode(lines["SBE26plus with conductivity"].encode() + b"\r\n")
+    assert isinstance(frame, Frame)
+    assert isinstance(problem, Problem)
+    assert problem.kind == "implausible"
+    assert frame.missing(C).tolist() == [Missing.IMPLAUSIBLE]
+    assert (frame.columns[S][0], frame.columns[T][0]) == (0.0, 23.006)
+    (refused,) = decode(lines["SBE26plus hex tide record"].encode() + b"\r\n")
+    assert isinstance(refused, Problem)
+    assert refused.kind == "calibration"
+
+
+# What it says
+
+
+def test_all_that_a_seagauge_says_is_known() -> None:
+    said = b"S>start\r\nstart\r\nlogging will start in 10 seconds\r\n" + TIDE + WAVE + STATISTICS + TIDE + b"S>"
+    decoded = decode(said)
+    assert problems(decoded) == []
+    assert len(samples(decoded)) == 2
+    assert [frame.source for frame in frames(decoded)] == [TimeSource.INSTRUMENT]
+
+
+@needs_recordings
+def test_replies_to_commands_are_known() -> None:
+    header = (DATA / "tide/sbe26plus_hex/presf_abc_test_1.hex").read_bytes().split(b"FFFFFFFFFB")[0]
+    reply = re.sub(rb"(?m)^\*", b"", header.split(b"*DS\r\n")[-1].split(b"*DS\n")[-1])
+    for data in (header, reply):
+        driver = Sbe26plus("gauge")
+        assert driver.feed(data, UNKNOWN) == []
+        told = driver.description()
+        assert (told["serial"], told["firmware"]) == ("1385", "7.2")
+        assert told["pressure_sensor"] == "quartz, 113401, 1000 psia"
+
+
+def test_answers_to_ts_have_the_time_of_their_arrival() -> None:
+    at = Arrival(START_NS + 7, 1, "boot", True)
+    decoded = decode(
+        b"S>TS\r\n 208.8057 14.004  13.8633\r\nS>TS\r\n 14.5348 24.250 23.9046 3.51234 34.9876\r\nS>", at=at
+    )
+    first, second = frames(decoded)
+    assert (first.source, first.time.tolist()) == (TimeSource.ARRIVAL, [at.utc_ns])
+    assert first.columns[T][0] == 13.8633
+    assert (second.columns[C][0], second.columns[S][0]) == (3.51234, 34.9876)
+    assert problems(decoded) == []
+    assert times(decode(b" 208.8057 14.004  13.8633\n")).tolist() == [NAT]
+
+
+def test_values_that_cannot_be_are_refused_and_the_rest_kept() -> None:
+    nonsense = b"tide: start time = 05 Oct 2012 01:10:54, p = -159.7139, pt = -8382.61, t = 34.6843\r\n"
+    frame, problem = decode(TIDE + nonsense)
+    assert isinstance(frame, Frame)
+    assert isinstance(problem, Problem)
+    assert (problem.kind, problem.offset, problem.size) == ("implausible", len(TIDE), len(nonsense) - 2)
+    assert frame.missing(P).tolist() == frame.missing(PT).tolist() == [0, Missing.IMPLAUSIBLE]
+    assert frame.columns[T].tolist() == [23.9046, 34.6843]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (TIDE.replace(b"14.5348,", b"14.5348,NERD HERDER "), "syntax"),
+        (TIDE.replace(b"05 Oct", b"31 Sep"), "syntax"),
+        (TIDE.replace(b"00:55:54", b"24:55:54"), "syntax"),
+        (TIDE.replace(b"14.5348", b"14.534"), "syntax"),
+        (TIDE.replace(b"14.5348", b"1x.5348"), "syntax"),
+        (TIDE.replace(b"pt = 24.250, ", b""), "syntax"),
+        (TIDE.replace(b"23.9046", b"23.9046, c = 3.51234"), "syntax"),
+        (TIDE[20:], "unknown"),
+        (WAVE.replace(b"05 Oct", b"05 Oc"), "syntax"),
+        (WAVE.replace(b"ptfreq", b"ptfNERD HERDERreq"), "syntax"),
+        (WAVE.replace(b"14.5102", b"14.5FR2"), "unknown"),
+        (b"\xff\x00\xfe tide\r\n", "noise"),
+        (b"S>?CMD\r\n", "exception"),
+        (b"3767D13C5E1CB9658\r\n", "unknown"),
+    ],
+)
+def test_a_damaged_line_is_refused(line: bytes, kind: str) -> None:
+    decoded = decode(TIDE + line + TIDE)
+    assert [found for found, _, _ in problems(decoded)] == [kind]
+    assert samples(decoded) == samples(decode(TIDE + TIDE))
+
+
+def test_a_line_that_was_cut_off_is_truncated() -> None:
+    # A conductivity may be missing behind t.
+    decoded = decode(TIDE + TIDE[:-2])
+    assert problems(decoded) == [("truncated", len(TIDE), len(TIDE) - 2)]
+    assert len(samples(decoded)) == 1
+
+
+HEADER = b"*    M = 12582.9\r\n*    B = 838.8\r\n*S>DD\r\n"
+SESSION = b"FFFFFFFFFBFFFFFFFF\r\n1CB965880000000000\r\n0E1000040000000000\r\n"
+RECORDS = b"FFFFFFFFFCFFFFFFFF\r\n3767D13C5E1CB96588\r\n9AC08C3BB11CB97398\r\n"
+BURST = b"000000000000000000\r\n1CB9B9EA0000000000\r\n029F23446400000000\r\n8A808F8A8091\r\nFFFFFFFFFFFFFFFFFF\r\n"
+UPLOAD = HEADER + SESSION + RECORDS + BURST + b"9BF4623AEC1CB981A8\r\nS>"
+
+
+def test_lost_markers_of_an_uploaded_file_cost_no_record_and_make_none() -> None:
+    whole = samples(decode(UPLOAD))
+    assert (len(whole), problems(decode(UPLOAD))) == (3, [])
+    assert [kind for kind, _, _ in problems(decode(SESSION + RECORDS))] == ["calibration", "calibration"]
+    for marker, kinds in (
+        (b"FFFFFFFFFCFFFFFFFF\r\n", []),
+        (b"000000000000000000\r\n", ["implausible", "implausible", "syntax"]),
+        (b"FFFFFFFFFFFFFFFFFF\r\n", []),
+    ):
+        decoded = decode(UPLOAD.replace(marker, b""))
+        assert samples(decoded) == whole
+        assert [kind for kind, _, _ in problems(decoded)] == kinds
+
+
+# Any cutting, any damage
+
+STREAM = (
+    b"\r\nSBE 26plus\r\nS>start\r\nlogging will start in 10 seconds\r\n"
+    + TIDE * 3
+    + WAVE
+    + TIDE.replace(b"p = ", b"q = ")
+    + b" 208.8057 14.004  13.8633\r\n"
+    + TIDE.replace(b"\r\n", b", c = 3.51234, s = 34.9876\r\n") * 2
+    + b"\x80\x81\x82\r\n"
+    + STATISTICS
+    + TIDE.replace(b"24.250", b"99.250")
+    + UPLOAD
+    + b"\r\n"
+    + TIDE[:50]
+)
+WHOLE = decode(STREAM)
+
+
+@PROBABLE
+@given(st.sets(st.integers(0, len(STREAM)), max_size=30))
+def test_cutting_never_matters(cuts: set[int]) -> None:
+    decoded = decode(STREAM, cuts)
+    assert samples(decoded) == samples(WHOLE)
+    assert problems(decoded) == problems(WHOLE)
+
+
+def test_byte_by_byte_is_the_same() -> None:
+    decoded = decode(STREAM, range(1, len(STREAM)))
+    assert samples(decoded) == samples(WHOLE)
+    assert problems(decoded) == problems(WHOLE)
+    assert [kind for kind, _, _ in problems(WHOLE)] == ["syntax", "noise", "implausible", "truncated"]
+    assert len(samples(WHOLE)) == 10
+
+
+@settings(PROBABLE, max_examples=200)
+@given(st.integers(0, len(TIDE) - 3), st.integers(0, 255))
+def test_one_damaged_byte_costs_its_line_alone(at: int, byte: int) -> None:
+    """But for one digit made another, which nothing in such a line can show."""
+    if bytes([byte]) in b"0123456789 -\r\n" or byte == TIDE[at]:
+        return
+    line = TIDE[:at] + bytes([byte]) + TIDE[at + 1 :]
+    decoded = decode(TIDE + line + TIDE)
+    assert samples(decoded) == samples(decode(TIDE + TIDE))
+    assert [(offset, size) for _, offset, size in problems(decoded)] == [(len(TIDE), len(TIDE) - 2)]
+
+
+@PROBABLE
+@given(st.binary(max_size=2000), st.integers(0, 2000))
+def test_random_bytes_give_no_sample(noise: bytes, cut: int) -> None:
+    assert not frames(decode(noise, [min(cut, len(noise))]))
+
+
+def test_frames_end_where_the_boot_changes() -> None:
+    driver = Sbe26plus("gauge")
+    first, booted = Arrival(START_NS, 1_000, "a", True), Arrival(START_NS + 10**9, 1_000, "b", True)
+    decoded = driver.feed(TIDE + TIDE[:10], first) + driver.feed(TIDE[10:] + TIDE, booted)
+    assert [(frame.arrival, len(frame)) for frame in frames(decoded)] == [(first, 1), (first, 1), (booted, 1)]
+
+
+# The simulator
+
+
+def test_it_is_installed_and_polls_where_it_is_told_to() -> None:
+    cls = load("sbe26plus")
+    assert cls is Sbe26plus
+    assert (cls("gauge").start(), cls("gauge").poll()) == (b"", b"")
+    polled = cls("gauge", cls.Settings.model_validate({"mode": "polled"}))
+    assert (polled.start(), polled.poll()) == (b"\r\nStop\r\nDS\r\n", b"TS\r\n")
+    assert {schema.kind for schema in polled.schemas()} == {"tide_gauge"}
+
+
+def agree(decoded: Sequence[Decoded], simulator: Sbe26plusSimulator) -> None:
+    said = simulator.take_said()
+    assert len(samples(decoded)) == len(said) > 0
+    for name in (P, PT, T):
+        assert column(decoded, name).tolist() == [sample.values[name] for sample in said]
+
+
+@PROBABLE
+@given(seed=st.integers(0, 9), interval_s=st.sampled_from([1.0, 1.5, 60.0]), cut=st.integers(1, 300))
+def test_the_driver_finds_all_that_the_simulator_said(seed: int, interval_s: float, cut: int) -> None:
+    mischief = Mischief(period=4, spikes=(1,), spike_by=1.5, wild=(3,), wild_value=99.0)
+    simulator = Sbe26plusSimulator(seed=seed, interval_s=interval_s, mischief=mischief)
+    steps = round((10 + 6 * interval_s) / 0.5)
+    data = b"".join(simulator.tick(START_NS + step * 500_000_000) for step in range(steps + 1))
+    said = list(simulator.said)
+    assert [sample.mischief for sample in said] == ["", "spike", "", "wild", "", "spike"]
+    decoded = decode(data, range(cut, len(data), cut))
+    assert problems(decoded) == []
+    assert times(decoded).tolist() == [sample.time_ns for sample in said]
+    assert [sample.values[P] for sample in said if sample.mischief == "wild"] == [pytest.approx(99.0, abs=1e-4)]
+    agree(decoded, simulator)
+
+
+def test_the_simulator_answers_a_driver_that_polls() -> None:
+    simulator = Sbe26plusSimulator(interval_s=1.0)
+    driver = Sbe26plus("gauge", Sbe26plus.Settings(mode="polled"))
+    decoded: list[Decoded] = []
+    now_ns = START_NS
+    for asked in (b"", driver.start(), driver.poll(), driver.poll()):
+        now_ns += 5_000_000_000
+        said = simulator.receive(asked, now_ns) + simulator.tick(now_ns)
+        decoded += driver.feed(said, Arrival(now_ns, now_ns, "boot", True))
+    assert problems(decoded) == []
+    assert times(decoded).tolist() == [START_NS + 15_000_000_000, START_NS + 20_000_000_000]
+    assert driver.description()["serial"] == "1385"
+    agree(decoded, simulator)
+
+
+def test_the_simulator_starts_as_the_real_one_and_falls_silent_when_told() -> None:
+    simulator = Sbe26plusSimulator(interval_s=2.0)
+    assert simulator.tick(START_NS) == b"\r\nSBE 26plus\r\nS>Start\r\nlogging will start in 10 seconds\r\n"
+    assert simulator.tick(START_NS + 11_900_000_000) == b""
+    line = simulator.tick(START_NS + 12_000_000_000)
+    assert re.fullmatch(
+        rb"tide: start time = 01 Jan 2026 00:00:10, p = \d\d\.\d{4}, pt = \d\d\.\d{3}, t = \d\d\.\d{4}\r\n", line
+    )
+    assert simulator.receive(b"sto", START_NS) == b"sto"
+    assert simulator.receive(b"p\r", START_NS) == b"p\r\nS>"
+    assert simulator.tick(START_NS + 20_000_000_000) == b""
+    assert simulator.receive(b"what\r", START_NS) == b"what\r\n?CMD\r\nS>"
+    assert simulator.receive(b"Start\r", START_NS) == b"Start\r\nlogging will start in 10 seconds\r\n"
+    simulator.speaking = False
+    assert simulator.tick(START_NS + 12_000_000_000) == b""
+    with pytest.raises(ValueError, match="interval_s must be 1 or more"):
+        Sbe26plusSimulator(interval_s=0.5)
