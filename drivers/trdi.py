@@ -326,9 +326,14 @@ class _Framer:
                     waits_for = self._base + verdict
                     self._judged = offset
                     break
-                self._damaged(offset, self._end, "truncated", "the stream ends inside an ensemble")
+                if not self._in_damage(offset):
+                    self._report(offset)
+                    self._damage = _Damage("truncated", "the stream ends inside an ensemble", self._end)
             elif not checksum_is_good:
-                self._damaged(offset, offset + verdict.size + 2, "checksum", _checksum_message(buffer, start, verdict))
+                if not self._in_damage(offset):
+                    self._report(offset)
+                    message = _checksum_message(buffer, start, verdict)
+                    self._damage = _Damage("checksum", message, offset + verdict.size + 2)
             else:
                 self._report(offset)
                 good.starts.append(start)
@@ -400,11 +405,9 @@ class _Framer:
         end = start + layout.size + 2
         return layout if end <= len(buffer) else end
 
-    def _damaged(self, offset: int, end: int, kind: str, message: str) -> None:
-        if self._damage and offset < self._damage.end:
-            return  # a false start within the damaged ensemble
-        self._report(offset)
-        self._damage = _Damage(kind, message, end)
+    def _in_damage(self, offset: int) -> bool:
+        """Whether this is but a false start within an ensemble that already failed."""
+        return self._damage is not None and offset < self._damage.end
 
     def _report(self, upto: int) -> None:
         """Makes Problems of the bytes from `_unreported` to `upto`."""
