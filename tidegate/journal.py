@@ -529,23 +529,29 @@ class Journal(JournalReader):
     def forget(self, through: int) -> int:
         """Delete the segments that hold no record above `through`, never the newest; returns the bytes freed.
 
-        Works on a full disk. Readers that have a deleted segment open finish it undisturbed.
+        Works on a full disk; raises OSError, with nothing deleted, where the disk fails. Readers that have a deleted
+        segment open finish it undisturbed.
         """
         with self._lock:
             self._check_open()
             through = min(through, self.last)
             if through <= self._forgotten:
                 return 0
-            self._forgotten = through
             segments = self._segments
             keep = 0
             while keep + 1 < len(segments) and segments[keep + 1].first - 1 <= through:
                 keep += 1
             if not keep:
+                self._forgotten = through
                 return 0
             # The note that they were given up goes first, so that a power cut between the deletions is not taken for
             # damage; on a full disk the deletions must make room for the note.
-            noted = self._note_forgotten()
+            noted = True
+            try:
+                self._save(_FORGOTTEN, through)
+            except JournalFull:
+                noted = False
+            self._forgotten = through
             self._segments = segments[keep:]
             freed = sum(segment.size for segment in segments[:keep])
             names = {segment.name for segment in segments[:keep]}
@@ -559,7 +565,7 @@ class Journal(JournalReader):
                 self._damage = {key: damage for key, damage in self._damage.items() if key[0] not in names}
                 self._lost = {first: last for first, last in self._lost.items() if last > through}
             if not noted:
-                self._note_forgotten()
+                self._save(_FORGOTTEN, through)
             return freed
 
     def cursor(self, name: str) -> "Cursor":
@@ -746,14 +752,6 @@ class Journal(JournalReader):
             "journal %s: fsync of %s failed; %d records were written again into %s and are on disk there",
             self.directory, old.name, len(kept), segment.name,
         )  # fmt: skip
-
-    def _note_forgotten(self) -> bool:
-        try:
-            self._save(_FORGOTTEN, self._forgotten)
-        except OSError as error:
-            _log.warning("%s", error)
-            return False
-        return True
 
     def _save(self, name: str, position: int) -> None:
         """Replace a cursor file: after a power cut it is the old one or the new one, never half of one."""

@@ -26,7 +26,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.accepted: dict[int, bytes] = {}
         self.refused: dict[int, set[bytes]] = {}
         self.durable = 0
-        self.forgotten = 0
+        self.forgotten = self.forgetting = 0
         self.committed = 0
         self.power_cuts = 0
         self.lost: set[int] = set()
@@ -86,9 +86,15 @@ class JournalMachine(RuleBasedStateMachine):
         assert self.journal.durable >= position
 
     def _forget(self, through: int) -> None:
+        before, first = self.journal.bytes, self.journal.first
+        self.forgetting = through
+        try:
+            freed = self.journal.forget(through)
+        except OSError:
+            assert self.journal.first == first
+            return
+        assert freed == before - self.journal.bytes
         self.forgotten = max(self.forgotten, through)
-        before = self.journal.bytes
-        assert self.journal.forget(through) == before - self.journal.bytes
         assert self.journal.first <= max(through, self.forgotten) + 1 or self.journal.first == 1
 
     def _restart(self) -> None:
@@ -201,7 +207,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert payload == self.accepted.get(number) or payload in maybe.get(number, set())
         promised = max(self.accepted, default=0) if everything else self.durable
         floor = self.journal.first
-        assert floor <= self.forgotten + 1
+        assert floor <= max(self.forgotten, self.forgetting) + 1
         assert set(found) >= {number for number in self.accepted if floor <= number <= promised}
         assert self.journal.last >= promised
         assert position in cursors
