@@ -64,8 +64,9 @@ class Sbe37(SeaBird):
 
         pressure_range_psia: float | None = Setting(default=None, gt=AIR_PSI)
         """Range of the pressure sensor, from the calibration sheet; needed for the 22-digit scans of a SBE 37-IM."""
-        reference_pressure_dbar: float = 0.0
-        """Pressure at which an instrument without pressure sensor hangs; it corrects the conductivity of its scans."""
+        reference_pressure_dbar: float | None = None
+        """Pressure at which an instrument without pressure sensor hangs; it corrects the conductivity of its scans.
+        Not given: what the instrument's configuration says, else 0."""
 
     settings: Settings
 
@@ -138,7 +139,7 @@ class Sbe37(SeaBird):
                     unsigned(scans, 6, 3).astype(np.float64), unsigned(scans, 9, 2).astype(np.float64), k
                 )
             else:
-                p = np.full(len(scans), self.settings.reference_pressure_dbar)
+                p = np.full(len(scans), self._reference_pressure_dbar())
             khz = raw[1] / 256.0 * np.sqrt(1.0 + k["WBOTC"] * t) / 1000.0
             columns: dict[str, Floats] = {
                 "sea_water_temperature": t,
@@ -148,6 +149,17 @@ class Sbe37(SeaBird):
                 columns |= {"sea_water_pressure_due_to_sea_water": p, "temperature_of_pressure_sensor": pt}
         schema = Schema("ctd", _UPLOADED + (_PRESSURE if has_pressure else ()))
         return Scans(schema, seabird_time_ns(unsigned(scans, scans.shape[1] - 4, 4)), columns)
+
+    def _reference_pressure_dbar(self) -> float:
+        if self.settings.reference_pressure_dbar is not None:
+            return self.settings.reference_pressure_dbar
+        said = self._told.configuration.get("ReferencePressure", "0")
+        try:
+            return float(said)
+        except ValueError:
+            raise Unconvertible(
+                f"the header gives the reference pressure as {said[:40]!r}: give the setting 'reference_pressure_dbar'"
+            ) from None
 
     def _telemetered(self, scans: Octets) -> Scans:
         psia = self.settings.pressure_range_psia or self.coefficients().get("PRANGE")

@@ -549,6 +549,7 @@ _ANY = re.compile(rb"([^\r\n]*)[\r\n]*+")
 _BEFORE = re.compile(_PROMPTS)
 LONGEST_PACKET = 4096
 _NOT_IN_PACKET = re.compile(rb"[ \t]*(?:[^< \t\r\n]|<\?xml|<datapacket>)")
+_OF_A_PACKET = re.compile(rb"</?(?:data|datapacket|t1|c1|p1|sal|sv|sc|dt)>")
 _BETWEEN_TAGS = re.compile(rb">\s+<")
 _PACKET = re.compile(
     rb"(?:<\?xml[^<>]*\?>)?<datapacket><hdr>(?:<(?:mfg|model|sn)>[^<>]*</(?:mfg|model|sn)>)*</hdr>"
@@ -593,6 +594,7 @@ class SeaBird(Driver):
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
         super().__init__(instrument, settings)
         self._lines = Lines()
+        self._schemas: dict[bytes, Schema] = {}  # of the Frames given so far
         self._renew()
 
     def _renew(self) -> None:
@@ -631,7 +633,7 @@ class SeaBird(Driver):
     # The driver's protocol.
 
     def schemas(self) -> Sequence[Schema]:
-        return [self._text.schema]
+        return list(({self._text.schema.id: self._text.schema} | self._schemas).values())
 
     def description(self) -> Mapping[str, Any]:
         known = {
@@ -686,8 +688,8 @@ class SeaBird(Driver):
         self._formats = {self._text.columns: self._text}
         digits = tuple(self.scan_digits())
         self._known = (self.columns(), self.units(), digits)
-        lengths = b"|".join(rb"(?:[0-9A-Fa-f]{%d}[\r\n]++)++" % n for n in digits)
-        self._scan = re.compile(lengths or rb"(?!)")
+        lengths = b"|".join(rb"(?:#?[0-9A-Fa-f]{%d}[\r\n]++)++" % n for n in digits) or rb"(?!)"
+        self._scan = re.compile(rb"%s(%s)" % (_PROMPTS, lengths))
 
     def _block(self, block: Block, decoded: list[Decoded]) -> None:
         data, at = block.data, 0
@@ -706,7 +708,7 @@ class SeaBird(Driver):
             run = self._scan.match(data, at)
             if run:
                 self._row_frames(rows, decoded)
-                self._scan_frames(block, at, run.group(), decoded)
+                self._scan_frames(block, run.start(1), run[1], decoded)
                 at = run.end()
                 continue
             line_at = _ANY.match(data, at)
@@ -734,6 +736,8 @@ class SeaBird(Driver):
         if _REFUSAL.match(text):
             message = f"the instrument refuses or reports a fault: {text[:80].decode('ascii', 'backslashreplace')}"
             return problem("exception", message, offset, line, arrival)
+        if _OF_A_PACKET.search(text):
+            return problem("syntax", "part of an XML packet without its beginning", begins, said, arrival)
         if _HEX.fullmatch(text):
             self._scans_seen += 1
             return problem("syntax", self.hint(len(text)), offset, line, arrival)
@@ -820,17 +824,16 @@ class SeaBird(Driver):
         rows.clear()
 
     def _scan_frames(self, block: Block, at: int, run: bytes, decoded: list[Decoded]) -> None:
-        digits = run.translate(None, b"\r\n")
-        width = _HEX.match(run).end()  # type: ignore[union-attr]
-        scans = np.frombuffer(bytes.fromhex(digits.decode("ascii")), np.uint8).reshape(-1, width // 2)
+        digits = bytes.fromhex(run.translate(None, b"\r\n#").decode("ascii"))
         octets = np.frombuffer(run, np.uint8)
         ends = (octets == 10) | (octets == 13)
         starts = np.flatnonzero(~ends & np.concatenate(([True], ends[:-1])))
         offsets = (starts + (block.offset + at)).tolist()
         arrivals = block.arrivals_of(offsets)
+        scans = np.frombuffer(digits, np.uint8).reshape(len(starts), -1)
 
         def data(row: int) -> bytes:
-            return digits[row * width : (row + 1) * width]
+            return run[starts[row] : starts[row] + 2 * scans.shape[1] + 1].rstrip(b"\r\n")
 
         try:
             schema, time, columns = self.convert(scans)
@@ -849,6 +852,7 @@ class SeaBird(Driver):
     def _emit(self, batch: "_Batch", decoded: list[Decoded], latest_ns: int | None = None) -> None:
         """Appends the batch as Frames and Problems, in the stream's order; records later than `latest_ns` are
         refused."""
+        self._schemas[batch.schema.id] = batch.schema
         n = len(batch.offsets)
         source = TimeSource.ARRIVAL if batch.time is None else TimeSource.INSTRUMENT
         if batch.time is None:

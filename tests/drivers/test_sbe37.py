@@ -226,6 +226,8 @@ def test_units(t_unit: str, c_unit: str, p_unit: str, sea: list[tuple[float, flo
         (b"? CMD", "exception", "? CMD"),
         (b"046A290B0B5E0806A206EA1A976E5", "syntax", "29 digits"),
         (b"046A290B0B5E0806A206EA1A97xE59", "syntax", "value 1"),
+        (b"</data></datapacket>", "syntax", "part of an XML packet"),
+        (b"<?xml version='1.0'?><datXpacket><data><t1>24.1111</t1></data></datapacXet>", "syntax", "part of an XML"),
         (b"046A290B0B5E0806A206EA1A976E59", "calibration", "lacks TA0"),
         (b"563A00C351E50A28D3531B", "calibration", "pressure_range_psia"),
     ],
@@ -381,6 +383,7 @@ def test_the_upload_that_sea_bird_converted() -> None:
     description = d.description()
     decoded += d.finish()
     refused = problems(decoded)
+    assert any(schema == frames(decoded)[0].schema for schema in d.schemas())
     (frame,) = (f for f in frames(decoded) if len(f) > 1)
     assert len(frame) + sum(p.message.startswith("a scan of") for p in refused) == 100_309
     # tv290C of the first scan, start and interval, as Sea-Bird's own conversion has them.
@@ -417,6 +420,9 @@ def test_coefficients_of_the_settings_do_the_same_as_those_of_the_header() -> No
     a, b = frames(with_header.feed(b"*END*\n" + few, UNKNOWN)), frames(decode(few, coefficients=k))
     assert len(a) == len(b) == 1
     assert all(np.array_equal(a[0].columns[name], b[0].columns[name]) for name in a[0].columns)
+    prompted = with_header.feed(b"S>#" + few.replace(b"\n", b"\r\n#")[:-1], UNKNOWN)
+    assert not problems(prompted)
+    assert samples(prompted) == samples(b)
     del k["PTCB1"]
     lacking = decode(few, coefficients=k)
     assert told(lacking) == [("calibration", 31 * n, 30) for n in range(50)]
@@ -426,6 +432,14 @@ def test_coefficients_of_the_settings_do_the_same_as_those_of_the_header() -> No
     (c_t,) = frames(decode(without_pressure, coefficients=k, reference_pressure_dbar=30.0))
     assert np.array_equal(c_t.columns[T], a[0].columns[T])
     assert np.array_equal(c_t.time, a[0].time)
+    said = b"<ConfigurationData>\r\n<ReferencePressure>%s</ReferencePressure>\r\n</ConfigurationData>\r\n"
+    (by_header,) = frames(decode(said % b"3.000000e+01" + without_pressure, coefficients=k))
+    assert np.array_equal(by_header.columns[C], c_t.columns[C])
+    (surface,) = frames(decode(without_pressure, coefficients=k))
+    assert (surface.columns[C] < c_t.columns[C]).any()
+    garbled = problems(decode(said % b"3.0x" + without_pressure, coefficients=k))
+    assert {p.kind for p in garbled} == {"calibration"}
+    assert "reference_pressure_dbar" in garbled[0].message
     assert np.allclose(c_t.columns[C], a[0].columns[C], atol=3e-5)
 
 
