@@ -182,6 +182,17 @@ class Account:
             due.add(seq)
         return list(due)
 
+    def is_due(self, now_s: float) -> bool:
+        """Whether there is something to ask for now, as far as time goes."""
+        overtaken = self._overtaken()
+        if not overtaken:
+            return False
+        first = self._asked.get(overtaken[0][0])
+        if first is None:
+            return True
+        spoilt = self._corrupt > first.corrupt and now_s - first.at_s >= _RETRY_CORRUPT_S
+        return spoilt or now_s - first.at_s >= RETRY_S
+
     def _overtaken(self) -> Ranges:
         return [
             *self._settled.missing(1, self._backfilled),
@@ -259,7 +270,12 @@ class Ledger:
 
     def save(self, path: Path) -> None:
         """Write the snapshot. Raises OSError where the disk fails; the one before is kept then."""
-        write_durably(path, self.snapshot())
+        self.write(path, self.snapshot())
+
+    @staticmethod
+    def write(path: Path, snapshot: bytes) -> None:
+        """Write what `snapshot` gave."""
+        write_durably(path, snapshot)
 
     def snapshot(self) -> bytes:
         """The snapshot's bytes."""
