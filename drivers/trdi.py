@@ -46,7 +46,6 @@ _PIECE = 1 << 20  # a longer feed is worked off in pieces of this size, so that 
 
 _FIXED, _VARIABLE, _VELOCITY, _CORRELATION, _ECHO, _PERCENT_GOOD, _BOTTOM = range(7)
 _IDS = (0x0000, 0x0080, 0x0100, 0x0200, 0x0300, 0x0400, 0x0600)
-_STATUS_ID = 0x0500
 _BYTES_PER_CELL = {0x0100: 8, 0x0200: 4, 0x0300: 4, 0x0400: 4, 0x0500: 4}
 _MOST_PADDING = 32  # spare bytes that an instrument may leave behind its last cell
 

@@ -19,6 +19,7 @@ from drivers.simulators.sbe26plus import Sbe26plusSimulator
 from drivers.simulators.simulator import Mischief
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource, isoformat
+from tidegate.codec import decode_frame, encode_frame
 from tidegate.frame import Frame, Missing
 
 PROBABLE = settings(max_examples=100, derandomize=True, deadline=None)
@@ -323,6 +324,12 @@ def test_frames_end_where_the_boot_changes() -> None:
     first, booted = Arrival(START_NS, 1_000, "a", True), Arrival(START_NS + 10**9, 1_000, "b", True)
     decoded = driver.feed(TIDE + TIDE[:10], first) + driver.feed(TIDE[10:] + TIDE, booted)
     assert [(frame.arrival, len(frame)) for frame in frames(decoded)] == [(first, 1), (first, 1), (booted, 1)]
+
+
+def test_the_wire_gives_back_every_value_and_every_reason() -> None:
+    for frame in frames(WHOLE):
+        back = decode_frame(encode_frame(frame), {frame.schema.id: frame.schema})
+        assert samples([back]) == samples([frame])
 
 
 # The simulator

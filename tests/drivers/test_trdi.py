@@ -19,6 +19,7 @@ from drivers.simulators.workhorse import WorkhorseSimulator, pd0
 from drivers.trdi import NOISE, Pd0
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import UNKNOWN, Arrival, TimeSource
+from tidegate.codec import decode_frame, encode_frame
 from tidegate.frame import MISSING_INT, Frame, Missing, Schema
 
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01
@@ -438,6 +439,13 @@ def test_offsets_go_on_after_the_end_and_nothing_else_does() -> None:
     assert isinstance(rest, Problem)
     assert (rest.kind, rest.offset, rest.size) == ("noise", 50 + len(ENSEMBLES[1]), 3)
     assert driver.finish() == []
+
+
+def test_the_wire_gives_back_every_value_and_every_reason() -> None:
+    """The resolutions that the schema declares are those that the ensembles have."""
+    for frame in frames(WHOLE):
+        back = decode_frame(encode_frame(frame), {frame.schema.id: frame.schema})
+        assert samples([back]) == samples([frame])
 
 
 # What an ensemble may be
