@@ -251,7 +251,11 @@ class Broker(_Table):
     @field_validator("password", mode="before")
     @classmethod
     def _hidden(cls, value: object) -> object:
-        return SecretStr(value) if isinstance(value, str) else value
+        if value is None or isinstance(value, SecretStr):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("is not text; write it in quotes")
+        return SecretStr(value)
 
     @field_validator("password", "password_file")
     @classmethod

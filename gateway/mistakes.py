@@ -4,13 +4,14 @@ pydantic says what it refuses in its own terms; `explained` turns that into the 
 """
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.toml_lines import Loc
@@ -88,24 +89,34 @@ def explained(detail: ErrorDetails, model: type[BaseModel], data: Any) -> tuple[
     if kind == "elsewhere":
         return (*loc[:-1], context["field"]), detail["msg"]
     if kind == "value_error":
-        return tuple(loc), str(context["error"])
+        return tuple(loc), _of_validator(context["error"])
     stem, _, tail = kind.partition("_")
     if stem in _KINDS and tail in ("type", "parsing", "from_float", "attributes_type", "parsing_size", "unicode"):
         quoted = stem in ("int", "float") and isinstance(value, str) and value.strip("+-").replace(".", "").isdigit()
         fix = "write it without quotes" if quoted else f"write {_KINDS[stem]}"
         return tuple(loc), f"{shown(value)} is not {_KINDS[stem]}; {fix}{about}"
     if kind == "literal_error":
-        return tuple(loc), f"{shown(value)} is not possible; it must be {context['expected']}{about}"
+        close = difflib.get_close_matches(str(value), re.findall(r"'([^']*)'", context["expected"]), 1)
+        hint = f"did you mean {close[0]!r}? It" if close else "it"
+        return tuple(loc), f"{shown(value)} is not possible; {hint} must be {context['expected']}{about}"
     for word, text in (
-        ("greater_than_equal", "{ge:g} or more"),
-        ("greater_than", "more than {gt:g}"),
-        ("less_than_equal", "{le:g} or less"),
-        ("less_than", "less than {lt:g}"),
+        ("greater_than_equal", "{ge:.15g} or more"),
+        ("greater_than", "more than {gt:.15g}"),
+        ("less_than_equal", "{le:.15g} or less"),
+        ("less_than", "less than {lt:.15g}"),
     ):
         if kind == word:
             return tuple(loc), f"{shown(value)} is out of range; it must be {text.format(**context)}{about}"
     message = detail["msg"]
     return tuple(loc), f"{shown(value)} will not do: {message[:1].lower()}{message[1:]}{about}"
+
+
+def _of_validator(error: Exception) -> str:
+    """What a model's own validator said, on one line; where it checked another model inside, what that refused."""
+    if isinstance(error, ValidationError):
+        details = error.errors(include_url=False)
+        return "; ".join(f"{'.'.join(map(str, d['loc']))}: {' '.join(d['msg'].split())}" for d in details)
+    return " ".join(str(error).split())
 
 
 def _toml(value: object) -> str:

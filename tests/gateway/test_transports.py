@@ -328,7 +328,7 @@ async def serving(
 
     link = tmp_path / "bus"
     where = {"modbus_rtu": link} if rtu else {"modbus_tcp": endpoint}
-    task = asyncio.create_task(host(server, ledger=tmp_path / "ledger", stop=stop, ready=ready, **where))  # type: ignore[arg-type]
+    task = asyncio.create_task(host(server, ledger=tmp_path / "ledger", stop=stop, ready=ready, **where))
     await asyncio.wait_for(up.wait(), 2.0)
 
     def make(timeout_s: float = 0.3) -> Transport:
