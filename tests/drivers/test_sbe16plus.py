@@ -223,6 +223,30 @@ def test_what_is_in_a_scan_must_be_known() -> None:
     assert len(problems(refused)) == 3069
 
 
+@needs_recordings
+def test_the_header_says_whether_scans_carry_time() -> None:
+    data = (OFFICIAL / "19plus_V2.hex").read_bytes()
+    head, _, scans = data.partition(b"*END*\n")
+    scan = scans[:38]
+    stamped = scan + b"1B4F1D01\n"
+    moored = head.replace(b"mode = profile", b"mode = moored") + b"*END*\n"
+    assert times(decode(moored + stamped)) == [1_404_854_401 * SECOND]
+    for header, line in ((moored, scan + b"\n"), (head + b"*END*\n", stamped)):
+        decoded = decode(header + line)
+        assert not frames(decoded)
+        assert "digits where" in problems(decoded)[0].message
+
+
+@needs_recordings
+def test_scans_of_a_live_instrument_do_not_take_the_time_of_a_cast_that_it_lists() -> None:
+    data = (OFFICIAL / "19plus_V2.hex").read_bytes()
+    live = b"\r\n".join(line.lstrip(b"* ") for line in data.splitlines()[6:68] if line.startswith(b"* "))
+    assert b"cast   1 10 Dec 2016" in live
+    arrival = Arrival(SECOND, SECOND, "boot", True)
+    (frame,) = frames(driver().feed(live + b"\r\nS>" + data.splitlines()[-1] + b"\r\n", arrival))
+    assert (frame.source, frame.time.tolist()) == (TimeSource.ARRIVAL, [SECOND])
+
+
 def upload() -> bytes:
     """The header, ten scans, two damaged ones, ten scans and one cut off."""
     head, scans = (OFFICIAL / "19plus_V2.hex").read_bytes().split(b"*END*\n")

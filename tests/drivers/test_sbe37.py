@@ -1,6 +1,7 @@
 """The MicroCAT driver against Sea-Bird's files and manuals, and against a simulated MicroCAT on a bad line."""
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from itertools import pairwise
@@ -441,6 +442,62 @@ def test_coefficients_of_the_settings_do_the_same_as_those_of_the_header() -> No
     assert {p.kind for p in garbled} == {"calibration"}
     assert "reference_pressure_dbar" in garbled[0].message
     assert np.allclose(c_t.columns[C], a[0].columns[C], atol=3e-5)
+
+
+def header_of_the_upload() -> bytes:
+    return UPLOAD.read_bytes().partition(b"*END*\n")[0] + b"*END*\n"
+
+
+@needs_recordings
+def test_a_scan_is_converted_by_the_formulas_of_the_calibration_sheet() -> None:
+    d = Sbe37("ctd")
+    d.feed(header_of_the_upload(), UNKNOWN)
+    k = d.description()["calibration"]
+    sample = only(d.feed(b"02CA9E1BB5E4086CE807BA1A9771A1\n", UNKNOWN))
+    x = math.log(0x02CA9E)
+    t = 1 / (k["TA0"] + k["TA1"] * x + k["TA2"] * x**2 + k["TA3"] * x**3) - 273.15
+    y = 0x07BA
+    pt = k["PTEMPA0"] + k["PTEMPA1"] * y + k["PTEMPA2"] * y**2
+    x = 0x086CE8 - k["PTCA0"] - k["PTCA1"] * pt - k["PTCA2"] * pt**2
+    n = x * k["PTCB0"] / (k["PTCB0"] + k["PTCB1"] * pt + k["PTCB2"] * pt**2)
+    p = (k["PA0"] + k["PA1"] * n + k["PA2"] * n**2 - 14.7) * 0.689476
+    f = 0x1BB5E4 / 256 * math.sqrt(1 + k["WBOTC"] * t) / 1000
+    c = k["G"] + k["H"] * f**2 + k["I"] * f**3 + k["J"] * f**4
+    c /= 1 + k["CTCOR"] * t + k["CPCOR"] * p
+    assert (sample[T], sample[C], sample[P]) == (round(t, 4), round(c, 6), round(p, 3))
+    assert 25 < t < 35
+    assert 4 < c < 7
+    assert 100 < p < 300
+
+
+@needs_recordings
+def test_a_scan_of_damaged_memory_costs_itself_and_what_hangs_on_its_temperature() -> None:
+    good, late = b"046A290B0B5E0806A206EA1A976E59\n", b"046A290B0B5E0806A206EA3FFFFFFF\n"
+    decoded = decode(header_of_the_upload() + good * 2 + late + good * 2)
+    assert [len(item) if isinstance(item, Frame) else item.kind for item in decoded] == [2, "implausible", 2]
+    assert told(decoded) == [("implausible", len(header_of_the_upload()) + 62, 30)]
+    # Without temperature the conductivity cannot be corrected, however plausible it looks.
+    hot = decode(header_of_the_upload() + good + b"000010" + good[6:])
+    assert [s[T] for s in samples(hot)] == [samples(decoded)[0][T], Missing.IMPLAUSIBLE]
+    assert [s[C] for s in samples(hot)] == [samples(decoded)[0][C], Missing.IMPLAUSIBLE]
+    assert [s[P] for s in samples(hot)] == [samples(decoded)[0][P]] * 2
+
+
+@needs_recordings
+def test_a_calibration_is_of_its_own_sensor_and_of_the_last_reply_alone() -> None:
+    d = Sbe37("ctd")
+    d.feed(header_of_the_upload(), UNKNOWN)
+    before = d.description()["calibration"]
+    oxygen = b"<Calibration format='OXYGEN' id='Oxygen'>\r\n<TA0>1.0</TA0>\r\n<G>2.0</G>\r\n</Calibration>\r\n"
+    d.feed(oxygen, UNKNOWN)
+    assert d.description()["calibration"] == before
+    fresh = b"<CalibrationCoefficients DeviceType='SBE37' SerialNumber='1'>\r\n<Calibration id='Temperature'>\r\n"
+    d.feed(fresh + b"<A0>1e-4</A0>\r\n<A1>1x</A1>\r\n", UNKNOWN)
+    assert d.description()["calibration"] == {"TA0": 1e-4}
+    d.feed(header_of_the_upload(), UNKNOWN)
+    assert d.description()["calibration"] == before
+    d.feed(b"* Sea-Bird SBE37SM-RS232  Data File:\n", UNKNOWN)
+    assert d.description() == {"manufacturer": "Sea-Bird Scientific", "model": "SBE 37-SM"}
 
 
 @needs_recordings
