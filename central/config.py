@@ -24,6 +24,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from central.qc.settings import QcTable
 from tidegate.identity import NAME_RULE, is_name
 from tidegate.settings import ConfigError, FilePath, load_toml
 
@@ -182,6 +183,7 @@ class HubConfig(_Table):
     broker: Broker = Field(description="with host")
     http: Http = Field(default_factory=lambda: Http.model_validate({}))
     influxdb: InfluxDb | None = Field(None, description="with url, and bucket or database")
+    qc: tuple[QcTable, ...] = Field((), description="thresholds of the quality tests, as [[qc]] tables")
     duckdb: DuckDb = Field(default_factory=lambda: DuckDb.model_validate({}))
 
 

@@ -40,14 +40,14 @@ class Standing:
     """How a follower does."""
 
     name: str
-    position: int
-    """The cursor of the newest change in the store."""
+    cursor: int
+    """The newest change in the store."""
     lag: int
     """Changes in the log after it, counted by cursor."""
     error: str
-    """Why it does not get on; empty where all is well."""
-    since_ns: int
-    """Since when it has been getting on, or failing, UTC."""
+    """Why it does not get on; empty where it does."""
+    since_ns: int | None
+    """Since when it does not, UTC."""
     refused: int
     """Changes that the store will never take, since the start."""
     changes: int
@@ -65,7 +65,8 @@ class Follower:
         self._open, self._changes, self._quarantine = open_store, changes, quarantine
         self._cursor = changes.cursor(name)
         self._position = self._cursor.position
-        self._error, self._since_ns = "", time.time_ns()
+        self._error = ""
+        self._since_ns: int | None = None
         self._refused = self._taken = 0
         self._committed_s = float("-inf")
         self._ready = threading.Event()
@@ -78,6 +79,11 @@ class Follower:
         """How it does now."""
         lag = max(self._changes.last - self._position, 0)
         return Standing(self.name, self._position, lag, self._error, self._since_ns, self._refused, self._taken)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread is running."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to follow."""
@@ -184,7 +190,7 @@ class Follower:
     def _works(self) -> None:
         if self._error:
             _log.warning("%s: works again", self.name)
-            self._error, self._since_ns = "", time.time_ns()
+            self._error, self._since_ns = "", None
 
     def _fails(self, error: Exception) -> None:
         text = str(error) or type(error).__name__

@@ -93,6 +93,7 @@ _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 def _lines(text: str) -> dict[tuple[str, ...], int]:
     """The line of each table and key. Lines within texts of several lines are passed over."""
     lines: dict[tuple[str, ...], int] = {}
+    seen: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     inside = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -102,6 +103,10 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
             continue
         if found := _TABLE.match(line):
             table = tuple(part.strip("\"'") for part in _PART.findall(found[1]))
+            if line.lstrip().startswith("[["):
+                lines.setdefault(table, number)
+                seen[table] = seen.get(table, -1) + 1
+                table = (*table, str(seen[table]))
             for depth in range(1, len(table) + 1):
                 lines.setdefault(table[:depth], number)
         elif found := _KEY.match(line):
@@ -129,7 +134,7 @@ def _explained(detail: ErrorDetails, model: type[BaseModel], data: Any) -> tuple
     models, info = [model], None
     for step in detail["loc"]:
         known = [m.model_fields[step] for m in models if isinstance(step, str) and step in m.model_fields]
-        held = isinstance(data, dict) and step in data
+        held = (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int))
         if not (known or held or isinstance(step, int)):
             continue
         place.append(str(step))

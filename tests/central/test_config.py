@@ -70,6 +70,17 @@ def test_every_mistake_is_told_with_line_and_remedy(tmp_path: Path) -> None:
     ]
 
 
+def test_thresholds_are_checked_and_their_mistakes_have_a_line_too(tmp_path: Path) -> None:
+    good = '[[qc]]\nparameter = "sea_water_temperature"\nspike = [0.1, 0.3]\n'
+    assert loaded(tmp_path, LEAST + good).qc[0].spike == (0.1, 0.3)
+    told = wrong(tmp_path, LEAST + good + good.replace("[0.1, 0.3]", "[0.3, 0.1]") + good.replace("spike", "spik"))
+    assert [line.partition(": ")[2] for line in told] == [
+        "qc.1.spike: [0.3, 0.1]: the first must be below the second; swap them",
+        "qc.2.spik: nothing is called so; did you mean `spike`?",
+    ]
+    assert [line.partition(": ")[0] for line in told] == ["/hub.toml:12", "/hub.toml:15"]
+
+
 @pytest.mark.parametrize(
     ("influx", "message"),
     [
