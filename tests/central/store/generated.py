@@ -65,7 +65,7 @@ def make_change(
     for name, array in arrays.items():
         judged = np.array((flags or {}).get(name, np.ones(array.shape)), np.uint8).reshape(array.shape)
         own[name] = np.where(frame.missing(name), np.uint8(9), judged).astype(np.uint8)
-    made_ns = T0 + seq * SECOND
+    made_ns = T0 + seq
     return Change(op, platform, frame, own, Stages(made_ns, made_ns + 1, made_ns + 2, made_ns + 3), "00ff" * 4, seq)
 
 

@@ -54,7 +54,7 @@ def as_rows(series: list[Series]) -> dict[Stream, dict[int, Row]]:
     return found
 
 
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=20, derandomize=True, deadline=None)
 @given(log=logs(), data=st.data())
 def test_holds_what_was_known_at_every_cursor_however_batches_were_cut_and_doubled(
     log: list[tuple[int, Change]], data: st.DataObject
