@@ -2,9 +2,8 @@
 
 Theory of operation. A sentence is `$` (or `!`), an address of talker and type, fields between commas, `*` and the
 exclusive-or of the bytes between as two hexadecimal digits, then CR LF. A sentence begins at `$` or `!` wherever
-that stands and ends at the next of `$ ! CR LF`, so one that is cut or glued harms no other. All work on a block of
-bytes is done by arrays at once: the delimiters are found, the checksums folded, and every field read as a number
-eight digits at a time; then each type of sentence takes its columns.
+that stands and ends at the next of `$ ! CR LF`, so one that is cut or glued harms no other. All sentences of a block
+of bytes are read at once (`drivers.nmea_sentences`); here each type of sentence takes its columns and its time.
 
 Time. GGA, GLL, RMC and ZDA carry the time of day; RMC and ZDA also the date. From the first date on each time of day
 is placed at the occurrence nearest to the time before it (moved on by what passed between the arrivals), which is
@@ -28,201 +27,21 @@ Sources: IEC 61162-1 / NMEA 0183 as documented by receiver manuals; checked agai
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field as Setting
 
-from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
+from drivers.driver import Decoded, Driver, DriverSettings, problem
+from drivers.nmea_sentences import LONGEST, NO_DAY, OVERLONG, Block, Bools, Floats, Good, Ints, Piece, Rows, where
 from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Column, Field, Frame, Missing, Reasons, Schema
 from tidegate.vocabulary import parameter
 
-LONGEST = 1024
-"""Bytes after which a sentence without an end is given up. The standard's limit is 82, which wave sentences exceed."""
+# --- what each type of sentence says ----------------------------------------------------------------------------------
 
-_OVERLONG = f"more than {LONGEST} bytes without an end of line or a $: check baud rate, parity and wiring"
-_BLOCK = 1 << 16
-_PAD = 8  # bytes before and after a block, so that eight can be loaded at any field
-
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
-# --- a block of bytes as sentences and fields -------------------------------------------------------------------------
-
-_COMMA, _STAR, _DOT, _END, _START = 1, 2, 3, 4, 5
-_CLASS = np.zeros(256, np.uint8)
-for _bytes, _class in ((b",", _COMMA), (b"*", _STAR), (b".", _DOT), (b"\r\n", _END), (b"$!", _START)):
-    _CLASS[list(_bytes)] = _class
-_HEX = np.full(256, 0xFFFF, np.uint16)
-for _digit in b"0123456789abcdefABCDEF":
-    _HEX[_digit] = int(chr(_digit), 16)
-_CAPITAL, _FIGURE = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
-_CAPITAL[ord("A") : ord("Z") + 1] = _FIGURE[ord("0") : ord("9") + 1] = True
-
-
-def _u64(value: int) -> np.uint64:
-    return np.uint64(value & 0xFFFF_FFFF_FFFF_FFFF)
-
-
-_ZEROS = _u64(0x3030_3030_3030_3030)
-_HIGH = _u64(0xF0F0_F0F0_F0F0_F0F0)
-_SIXES = _u64(0x0606_0606_0606_0606)
-_LAST = np.array([_u64(~0 << 8 * (8 - n)) if n else 0 for n in range(9)], np.uint64)  # keeps the last n of 8 bytes
-_FIRST = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # keeps the first n
-
-
-def _eight_digits(text: npt.NDArray[np.uint64]) -> tuple[Ints, Bools]:
-    """(the numbers, whether all are digits) of eight ASCII digits each, the first in the lowest byte."""
-    good = ((text & _HIGH) == _ZEROS) & (((text + _SIXES) & _HIGH) == _ZEROS)
-    x = text - _ZEROS
-    x = x * np.uint64(10) + (x >> np.uint64(8))  # pairs
-    low = _u64(0x0000_00FF_0000_00FF)
-    fours = (x & low) * _u64(0x000F_4240_0000_0064) + ((x >> np.uint64(16)) & low) * _u64(0x0000_2710_0000_0001)
-    return (fours >> np.uint64(32)).astype(np.int64), good
-
-
-class _Fields(NamedTuple):
-    """Every field of a block: where it stands, and what it is as a decimal number."""
-
-    start: Ints
-    end: Ints
-    number: Bools
-    """Whether it is `[+-]digits[.digits]`, with at most 8 digits before the point."""
-    signed: Bools
-    negative: Bools
-    whole: Ints
-    whole_digits: Ints
-    fraction: Ints
-    """In units of 1e-8; digits after the eighth are left out."""
-    decimals: Ints
-
-    def empty(self, i: Ints) -> Bools:
-        empty: Bools = self.end[i] == self.start[i]
-        return empty
-
-
-def _read_fields(block: bytes, buffer: Bytes, start: Ints, end: Ints, dots: Ints) -> _Fields:
-    first = buffer[start]
-    signed = (end > start) & ((first == 0x2B) | (first == 0x2D))
-    begin = start + signed
-    dot = np.append(dots, len(buffer))[np.searchsorted(dots, start)]
-    pointed = dot < end
-    dot = np.where(pointed, dot, end)
-    whole_digits, decimals = dot - begin, end - dot - pointed
-    eights = np.ndarray((len(buffer) - 7,), "<u8", buffer.data, strides=(1,))
-    last, lead = _LAST[np.clip(whole_digits, 0, 8)], _FIRST[np.clip(decimals, 0, 8)]
-    whole, whole_good = _eight_digits((eights[dot - 8] & last) | (_ZEROS & ~last))
-    at_fraction = np.minimum(dot + pointed, len(buffer) - 8)
-    fraction, fraction_good = _eight_digits((eights[at_fraction] & lead) | (_ZEROS & ~lead))
-    number = whole_good & fraction_good & (whole_digits <= 8) & (whole_digits + decimals > 0) & (dot >= begin)
-    for i in np.flatnonzero(number & (decimals > 8)).tolist():
-        number[i] = block[dot[i] + 1 : end[i]].isdigit()
-    return _Fields(start, end, number, signed, signed & (first == 0x2D), whole, whole_digits, fraction, decimals)
-
-
-# --- the fields of one type of sentence as columns --------------------------------------------------------------------
-
-
-class _Rows:
-    """The sentences of one type in a block. Fields are counted from 1, as in the standard.
-
-    `bad` holds for each sentence the first field that breaks the type's grammar, 0 where all is well.
-    """
-
-    def __init__(self, buffer: Bytes, fields: _Fields, first: Ints, count: Ints) -> None:
-        self._buffer, self._fields, self._first, self._count = buffer, fields, first, count
-        self.bad = np.zeros(len(first), np.int64)
-
-    def at(self, k: int) -> Ints:
-        """Indices of field `k`; of the empty last field where a sentence has fewer."""
-        return np.where(self._count >= k, self._first + (k - 1), len(self._fields.start) - 1)
-
-    def refuse(self, k: int, where: Bools) -> None:
-        self.bad[where & (self.bad == 0)] = k
-
-    def number(self, k: int) -> Floats:
-        """Field `k` as numbers, NaN where it is empty."""
-        f, i = self._fields, self.at(k)
-        given = f.end[i] > f.start[i]
-        self.refuse(k, given & ~f.number[i])
-        # An exact integer over an exact power of ten: the same float64 as the text's own.
-        values = (f.whole[i] * 100_000_000 + f.fraction[i]) / 1e8
-        return np.where(given, np.where(f.negative[i], -values, values), np.nan)
-
-    def integer(self, k: int) -> Floats:
-        self.refuse(k, self._fields.decimals[self.at(k)] > 0)
-        return self.number(k)
-
-    def letter(self, k: int, allowed: bytes) -> Bytes:
-        """Field `k` as one of the letters, 0 where it is empty."""
-        f, i = self._fields, self.at(k)
-        length = f.end[i] - f.start[i]
-        letters = np.where(length > 0, self._buffer[f.start[i]], np.uint8(0)).astype(np.uint8)
-        self.refuse(k, (length > 0) & ((length > 1) | ~np.isin(letters, list(allowed))))
-        return letters
-
-    def measured(self, k: int, unit: bytes) -> Floats:
-        """Field `k`, which must be followed by its unit's letter in field `k + 1`."""
-        values = self.number(k)
-        self.refuse(k + 1, ~np.isnan(values) & (self.letter(k + 1, unit) == 0))
-        return values
-
-    def angle(self, k: int, degree_digits: int, positive: bytes, negative: bytes) -> Floats:
-        """`ddmm.mmmm` in field `k` with its hemisphere in the next, as signed degrees."""
-        f, i = self._fields, self.at(k)
-        given = f.end[i] > f.start[i]
-        hemisphere = self.letter(k + 1, positive + negative)
-        degrees, minutes = np.divmod(f.whole[i], 100)
-        shape = f.number[i] & ~f.signed[i] & (f.whole_digits[i] == degree_digits + 2) & (minutes < 60)
-        self.refuse(k, given & ~shape)
-        self.refuse(k + 1, given & (hemisphere == 0))
-        values = ((degrees * 60 + minutes) * 100_000_000 + f.fraction[i]) / 60e8
-        return np.where(given, np.where(hemisphere == negative[0], -values, values), np.nan)
-
-    def text(self, text: bytes, i: int, k: int) -> str:
-        """Field `k` of the sentence `i` as it stands."""
-        f, at = self._fields, self.at(k)[i]
-        return text[f.start[at] : f.end[at]].decode("latin-1")
-
-    def date(self, k: int) -> tuple[Floats, Floats, Floats]:
-        """(year, month, day) of `ddmmyy` in field `k`; years from 80 on are of the last century."""
-        date, f, i = self.integer(k), self._fields, self.at(k)
-        self.refuse(k, ~np.isnan(date) & ((f.whole_digits[i] != 6) | f.signed[i]))
-        day, rest = np.divmod(date, 10_000)
-        month, year = np.divmod(rest, 100)
-        return year + np.where(year < 80, 2000, 1900), month, day
-
-    def decimals(self, k: int) -> Ints:
-        return self._fields.decimals[self.at(k)]
-
-    def time_of_day_ns(self, k: int) -> Ints:
-        """`hhmmss.ss` in field `k` as nanoseconds of the day, -1 where it is empty."""
-        f, i = self._fields, self.at(k)
-        given = f.end[i] > f.start[i]
-        hours, rest = np.divmod(f.whole[i], 10_000)
-        minutes, seconds = np.divmod(rest, 100)
-        shape = f.number[i] & ~f.signed[i] & (f.whole_digits[i] == 6) & (hours < 24) & (minutes < 60) & (seconds <= 60)
-        self.refuse(k, given & ~shape)
-        return np.where(given, (hours * 3600 + minutes * 60 + seconds) * 1_000_000_000 + f.fraction[i] * 10, -1)
-
-    def days(self, k: int, year: Floats, month: Floats, day: Floats) -> Ints:
-        """The date as days since 1970, `_NO_DAY` where a part is missing; a date that does not exist breaks field
-        `k`."""
-        given = ~(np.isnan(year) | np.isnan(month) | np.isnan(day))
-        y, m, d = (np.where(given, part, 1).astype(np.int64) for part in (year, month, day))
-        months = (y - 1970) * 12 + m - 1
-        begin = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-        following = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-        exists = (m >= 1) & (m <= 12) & (d >= 1) & (d <= following - begin) & (y >= 1970) & (y < 2200)
-        self.refuse(k, given & ~exists)
-        return np.where(given & exists, begin + d - 1, _NO_DAY)
-
-
-_NO_DAY = -(2**31)
 _KNOT = 1852.0 / 3600.0
 
 
@@ -239,14 +58,14 @@ class _Said(NamedTuple):
     day: Ints | None = None
 
 
-def _position(rows: _Rows, k: int) -> tuple[dict[str, Floats], Ints]:
+def _position(rows: Rows, k: int) -> tuple[dict[str, Floats], Ints]:
     """Latitude in fields `k`, `k + 1` and longitude in the two after, and whether they are finer than usual."""
-    columns = {"latitude": rows.angle(k, 2, b"N", b"S"), "longitude": rows.angle(k + 2, 3, b"E", b"W")}
+    columns = {"latitude": rows.angle(k, 2, b"NS"), "longitude": rows.angle(k + 2, 3, b"EW")}
     fine = np.maximum(rows.decimals(k), rows.decimals(k + 2)) > 5
     return columns, fine.astype(np.int64)
 
 
-def _gga(rows: _Rows) -> _Said:
+def _gga(rows: Rows) -> _Said:
     columns, fine = _position(rows, 2)
     quality = rows.integer(6)
     columns |= {
@@ -260,13 +79,13 @@ def _gga(rows: _Rows) -> _Said:
     return _Said(columns, quality > 0, spared, fine, rows.time_of_day_ns(1))
 
 
-def _gll(rows: _Rows) -> _Said:
+def _gll(rows: Rows) -> _Said:
     columns, fine = _position(rows, 1)
     valid = (rows.letter(6, b"AV") == ord("A")) & (rows.letter(7, b"ADEFMNPRS") != ord("N"))
     return _Said(columns, valid, (), fine, rows.time_of_day_ns(5))
 
 
-def _rmc(rows: _Rows) -> _Said:
+def _rmc(rows: Rows) -> _Said:
     columns, fine = _position(rows, 3)
     valid = (rows.letter(2, b"AV") == ord("A")) & (rows.letter(12, b"ADEFMNPRS") != ord("N"))
     variation = rows.number(10)
@@ -280,7 +99,7 @@ def _rmc(rows: _Rows) -> _Said:
     return _Said(columns, valid, (), fine, rows.time_of_day_ns(1), rows.days(9, *rows.date(9)))
 
 
-def _zda(rows: _Rows) -> _Said:
+def _zda(rows: Rows) -> _Said:
     return _Said(
         {},
         time_of_day_ns=rows.time_of_day_ns(1),
@@ -288,7 +107,7 @@ def _zda(rows: _Rows) -> _Said:
     )
 
 
-def _vtg(rows: _Rows) -> _Said:
+def _vtg(rows: Rows) -> _Said:
     knots, kmh = rows.measured(5, b"N") * _KNOT, rows.measured(7, b"K") / 3.6
     return _Said(
         {
@@ -299,16 +118,16 @@ def _vtg(rows: _Rows) -> _Said:
     )
 
 
-def _hdt(rows: _Rows) -> _Said:
+def _hdt(rows: Rows) -> _Said:
     return _Said({"platform_orientation": rows.measured(1, b"T")})
 
 
-def _ths(rows: _Rows) -> _Said:
+def _ths(rows: Rows) -> _Said:
     mode = rows.letter(2, b"AEMSV")
     return _Said({"platform_orientation": rows.number(1)}, (mode != ord("V")) & (mode != 0))
 
 
-def _vhw(rows: _Rows) -> _Said:
+def _vhw(rows: Rows) -> _Said:
     knots, kmh = rows.measured(5, b"N") * _KNOT, rows.measured(7, b"K") / 3.6
     return _Said(
         {
@@ -318,24 +137,24 @@ def _vhw(rows: _Rows) -> _Said:
     )
 
 
-def _dpt(rows: _Rows) -> _Said:
+def _dpt(rows: Rows) -> _Said:
     return _Said({"sea_floor_depth_below_transducer": rows.number(1), "transducer_offset": rows.number(2)})
 
 
-def _dbt(rows: _Rows) -> _Said:
+def _dbt(rows: Rows) -> _Said:
     feet, metres, fathoms = rows.measured(1, b"f"), rows.measured(3, b"M"), rows.measured(5, b"F")
     other = np.where(np.isnan(feet), fathoms * 1.8288, feet * 0.3048)
     return _Said({"sea_floor_depth_below_transducer": np.where(np.isnan(metres), other, metres)})
 
 
-def _mtw(rows: _Rows) -> _Said:
+def _mtw(rows: Rows) -> _Said:
     return _Said({"sea_water_temperature": rows.measured(1, b"C")})
 
 
 _WIND_UNITS = {ord("M"): 1.0, ord("N"): _KNOT, ord("K"): 1 / 3.6, ord("S"): 0.44704}
 
 
-def _mwv(rows: _Rows) -> _Said:
+def _mwv(rows: Rows) -> _Said:
     angle, reference, unit = rows.number(1), rows.letter(2, b"RT"), rows.letter(4, bytes(_WIND_UNITS))
     speed = rows.number(3)
     rows.refuse(2, reference == 0)
@@ -355,26 +174,28 @@ def _mwv(rows: _Rows) -> _Said:
 # --- the types --------------------------------------------------------------------------------------------------------
 
 
+class _Layout:
+    """A schema, with what its values are rounded and checked by: arrays (fields, 1)."""
+
+    def __init__(self, kind: str, *names: str, fine: bool = False) -> None:
+        resolutions = _RESOLUTION | ({"latitude": 1e-9, "longitude": 1e-9} if fine else {})
+        fields = tuple(Field.of(name, resolution=resolutions.get(name)) for name in names)
+        self.schema = Schema(kind, fields)
+        self.names = names
+        self.integer = [f.integer for f in fields]
+        self.steps = np.array([[10.0**f.decimals] for f in fields])
+        self.low = np.array([[parameter(name).plausible[0]] for name in names])
+        self.high = np.array([[parameter(name).plausible[1]] for name in names])
+
+
 @dataclass(frozen=True)
 class _Type:
-    """One type of sentence: how many fields it may have, how to read them, and its schemas by variant."""
+    """One type of sentence: the least and the most fields it may have, how to read them, its schemas by variant."""
 
     name: str
-    counts: tuple[int, ...]
-    read: Callable[[_Rows], _Said]
-    layouts: tuple["_Layout", ...] = ()
-
-    @property
-    def key(self) -> int:
-        return int.from_bytes(self.name.encode(), "big")
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """A schema with what each value of it is checked by: (name, decimals, plausible span)."""
-
-    schema: Schema
-    fields: tuple[tuple[str, int, tuple[float, float]], ...]
+    counts: tuple[int, int]
+    read: Callable[[Rows], _Said]
+    layouts: tuple[_Layout, ...] = ()
 
 
 _RESOLUTION = {
@@ -392,57 +213,41 @@ _RESOLUTION = {
 }
 
 
-def _layout(kind: str, *names: str, fine: bool = False) -> _Layout:
-    resolutions = _RESOLUTION | ({"latitude": 1e-9, "longitude": 1e-9} if fine else {})
-    fields = tuple(Field.of(name, resolution=resolutions.get(name)) for name in names)
-    return _Layout(Schema(kind, fields), tuple((f.name, f.decimals, parameter(f.name).plausible) for f in fields))
-
-
 def _both(kind: str, *names: str) -> tuple[_Layout, _Layout]:
     """For minutes of up to 5 decimals, and for finer ones (receivers with carrier-phase fixes)."""
-    return _layout(kind, "latitude", "longitude", *names), _layout(kind, "latitude", "longitude", *names, fine=True)
+    names = ("latitude", "longitude", *names)
+    return _Layout(kind, *names), _Layout(kind, *names, fine=True)
 
+
+_FIX = (
+    "altitude",
+    "geoid_height_above_reference_ellipsoid",
+    "gnss_fix_quality",
+    "gnss_satellites_used",
+    "gnss_horizontal_dilution_of_precision",
+)
+_NAVIGATION = ("platform_speed_wrt_ground", "platform_course", "magnetic_variation")
+_HEADING = _Layout("heading", "platform_orientation")
+_DEPTH = _Layout("depth", "sea_floor_depth_below_transducer", "transducer_offset")
+_SPEED = _Layout("water_speed", "platform_orientation", "platform_speed_wrt_sea_water")
+_RELATIVE_WIND = _Layout("relative_wind", "relative_wind_speed", "relative_wind_from_direction")
+_WIND = _Layout("wind", "wind_speed", "wind_from_direction_relative_to_bow")
 
 _TYPES = {
-    t.key: t
+    int.from_bytes(t.name.encode(), "big"): t
     for t in (
-        _Type(
-            "GGA",
-            (14,),
-            _gga,
-            _both(
-                "gnss_fix",
-                "altitude",
-                "geoid_height_above_reference_ellipsoid",
-                "gnss_fix_quality",
-                "gnss_satellites_used",
-                "gnss_horizontal_dilution_of_precision",
-            ),
-        ),
+        _Type("GGA", (14, 14), _gga, _both("gnss_fix", *_FIX)),
         _Type("GLL", (6, 7), _gll, _both("position")),
-        _Type(
-            "RMC",
-            (11, 12, 13),
-            _rmc,
-            _both("navigation", "platform_speed_wrt_ground", "platform_course", "magnetic_variation"),
-        ),
-        _Type("ZDA", (6,), _zda),
-        _Type("VTG", (8, 9), _vtg, (_layout("course", "platform_course", "platform_speed_wrt_ground"),)),
-        _Type("HDT", (2,), _hdt, (_layout("heading", "platform_orientation"),)),
-        _Type("THS", (2,), _ths, (_layout("heading", "platform_orientation"),)),
-        _Type("VHW", (8,), _vhw, (_layout("water_speed", "platform_orientation", "platform_speed_wrt_sea_water"),)),
-        _Type("DPT", (2, 3), _dpt, (_layout("depth", "sea_floor_depth_below_transducer", "transducer_offset"),)),
-        _Type("DBT", (6,), _dbt, (_layout("depth_below_transducer", "sea_floor_depth_below_transducer"),)),
-        _Type("MTW", (2,), _mtw, (_layout("water_temperature", "sea_water_temperature"),)),
-        _Type(
-            "MWV",
-            (5,),
-            _mwv,
-            (
-                _layout("relative_wind", "relative_wind_speed", "relative_wind_from_direction"),
-                _layout("wind", "wind_speed", "wind_from_direction_relative_to_bow"),
-            ),
-        ),
+        _Type("RMC", (11, 13), _rmc, _both("navigation", *_NAVIGATION)),
+        _Type("ZDA", (6, 6), _zda),
+        _Type("VTG", (8, 9), _vtg, (_Layout("course", "platform_course", "platform_speed_wrt_ground"),)),
+        _Type("HDT", (2, 2), _hdt, (_HEADING,)),
+        _Type("THS", (2, 2), _ths, (_HEADING,)),
+        _Type("VHW", (8, 8), _vhw, (_SPEED,)),
+        _Type("DPT", (2, 3), _dpt, (_DEPTH,)),
+        _Type("DBT", (6, 6), _dbt, (_Layout("depth_below_transducer", "sea_floor_depth_below_transducer"),)),
+        _Type("MTW", (2, 2), _mtw, (_Layout("water_temperature", "sea_water_temperature"),)),
+        _Type("MWV", (5, 5), _mwv, (_RELATIVE_WIND, _WIND)),
     )
 }
 _STANDARD = re.compile(rb"[A-OQ-Z][A-Z0-9]{4}")
@@ -502,7 +307,7 @@ class _Clock:
         if known:
             guess = self._utc_ns + int(ticks_ns[0]) - self._ticks_ns
             chain += guess + int(_nearest(int(time_of_day_ns[0]) - guess))
-        dated = day != _NO_DAY
+        dated = day != NO_DAY
         utc = np.where(dated, day, 0) * _DAY_NS + time_of_day_ns
         utc, changes = self._corrected(utc, dated & (arrival_ns != NAT), arrival_ns)
         last = np.maximum.accumulate(np.where(dated, np.arange(len(day)), -1))
@@ -519,12 +324,14 @@ class _Clock:
         told = comparable & (np.abs(off - correction) <= _DAY_NS)
         filled = _filled(np.where(told, correction, NAT), NAT, self._correction_ns)
         before = np.append(self._correction_ns, filled[:-1])
-        changes = [(i, int(filled[i]) // _ROLLOVER_NS) for i in np.flatnonzero(filled != before).tolist()]
+        changes = [(i, int(filled[i]) // _ROLLOVER_NS) for i in where(filled != before).tolist()]
         self._correction_ns = int(filled[-1])
         return utc + filled, changes
 
 
 # --- the driver -------------------------------------------------------------------------------------------------------
+
+_BLOCK = 1 << 16
 
 
 class Settings(DriverSettings):
@@ -538,15 +345,13 @@ class Settings(DriverSettings):
     )
 
 
-class _Piece(NamedTuple):
-    """A piece of bytes as it was fed: the offset of its first byte, and what is known of its arrival."""
+class _Part(NamedTuple):
+    """The sentences of one type in a block; `good` where every field has the type's form."""
 
-    offset: int
-    at: Arrival
-    ticks_ns: int
-    """Time passed since the first piece, as far as known."""
-    group: int
-    """Pieces of one group may share a Frame."""
+    kind: _Type
+    said: _Said
+    token: Ints
+    good: Bools
 
 
 class Nmea0183(Driver):
@@ -563,30 +368,29 @@ class Nmea0183(Driver):
         assert isinstance(self.settings, Settings)
         self._optional = self.settings.checksum == "optional"
         self._correct_rollover = self.settings.correct_week_rollover
-        self._seen: dict[Schema, None] = {}
+        self._seen: list[_Layout] = []
         self._offset = 0  # of the first pending byte
         self._renew()
 
     def _renew(self) -> None:
         self._pending = b""
         self._dropping = False  # inside a sentence given up as overlong, until it ends
-        self._pieces: list[_Piece] = []
+        self._pieces: list[Piece] = []
         self._clock = _Clock(self._correct_rollover)
-        self._reported: set[str] = set()
+        self._reported: set[bytes] = set()
 
     def schemas(self) -> Sequence[Schema]:
         """Those of the sentences seen so far."""
-        return tuple(self._seen)
+        return tuple(layout.schema for layout in self._seen)
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
-        out: list[Decoded] = []
-        for i in range(0, len(data), _BLOCK):
-            out += self._feed(data[i : i + _BLOCK], at)
-        return out
+        if len(data) <= _BLOCK:
+            return self._feed(data, at)
+        return [item for i in range(0, len(data), _BLOCK) for item in self._feed(data[i : i + _BLOCK], at)]
 
     def finish(self) -> list[Decoded]:
         block, self._pending = self._pending, b""
-        out = self._decode(block, dropping=False) if block else []
+        out = self._decode(block) if block else []
         self._offset += len(block)
         self._renew()
         return out
@@ -601,14 +405,14 @@ class Nmea0183(Driver):
         ended = end > 0 or data[:1] in (b"$", b"!")
         buffer = self._pending + data
         cut = begun + end if ended else 0
-        out = self._decode(buffer[:cut], self._dropping) if cut else []
-        if ended:
-            self._dropping = False
+        out = self._decode(buffer[:cut]) if cut else []
+        self._dropping = self._dropping and not ended
         self._pending = buffer[cut:]
         self._offset += cut
-        if len(self._pending) > LONGEST or self._dropping:
+        if self._dropping or len(self._pending) > LONGEST:
             if not self._dropping:
-                out.append(self._given_up(self._pending, self._offset))
+                given_up = self._pending[:LONGEST]
+                out.append(problem("noise", OVERLONG, self._offset, given_up, self._pieces[0].at))
             self._dropping = True
             self._offset += len(self._pending)
             self._pending = b""
@@ -618,7 +422,7 @@ class Nmea0183(Driver):
 
     def _append_piece(self, offset: int, at: Arrival) -> None:
         if not self._pieces:
-            self._pieces.append(_Piece(offset, at, 0, 0))
+            self._pieces.append(Piece(offset, at, 0, 0))
             return
         before = self._pieces[-1]
         if before.at == at:
@@ -627,274 +431,157 @@ class Nmea0183(Driver):
         steady = abs((at.utc_ns - at.monotonic_ns) - (a.utc_ns - a.monotonic_ns)) <= 10_000_000
         joined = steady and a.boot == at.boot and a.disciplined == at.disciplined
         ticks_ns = before.ticks_ns + _elapsed_ns(a, at)
-        self._pieces.append(_Piece(offset, at, ticks_ns, before.group + (not joined)))
-
-    def _given_up(self, data: bytes, offset: int) -> Problem:
-        return problem("noise", _OVERLONG, offset, data[:LONGEST], self._pieces[0].at)
+        self._pieces.append(Piece(offset, at, ticks_ns, before.group + (not joined)))
+        while len(self._pieces) > 1 and self._pieces[1].offset <= self._offset:
+            del self._pieces[0]
 
     # --- decoding a block
 
-    def _decode(self, data: bytes, dropping: bool) -> list[Decoded]:
-        """`data` ends where a sentence does. `dropping`: it begins inside one that was given up."""
-        block = _Block(data, self._offset, self._pieces, dropping)
-        good = block.judge(self._optional)
-        parts = self._read(block, good)
+    def _decode(self, data: bytes) -> list[Decoded]:
+        """`data` ends where a sentence does."""
+        block = Block(data, self._offset, self._pieces, self._dropping)
+        parts = self._read(block, block.judge(self._optional))
         utc = self._times(block, parts)
+        found: list[tuple[int, Decoded]] = []
         for part in parts:
-            for schema, frame_offset, frame in block.frames(self.instrument, part, utc):
-                self._seen[schema] = None
-                block.out.append((frame_offset, frame))
-        block.out.sort(key=lambda item: item[0])
-        return [item for _, item in block.out]
+            for variant, layout in enumerate(part.kind.layouts):
+                chosen = part.good if part.said.variant is None else part.good & (part.said.variant == variant)
+                if chosen.any():
+                    found += self._frames(block, part, layout, where(chosen), utc)
+        out = sorted([*block.problems, *found], key=itemgetter(0))
+        return [item for _, item in out]
 
-    def _read(self, block: "_Block", good: "_Good") -> list["_Part"]:
+    def _read(self, block: Block, good: Good) -> list[_Part]:
         parts: list[_Part] = []
-        unknown = np.ones(len(good.token), np.bool_)
-        for key in np.unique(good.key[good.key > 0]).tolist():
-            kind = _TYPES.get(key)
-            if kind is None:
-                continue
+        keys = set(good.key.tolist())
+        for key in keys & _TYPES.keys():
+            kind = _TYPES[key]
+            least, most = kind.counts
             here = good.key == key
-            unknown &= ~here
             # Some devices end every sentence with a comma.
-            ended = (good.fields_each == max(kind.counts) + 1) & good.fields.empty(good.first + good.fields_each - 1)
-            counted = here & (np.isin(good.fields_each, kind.counts) | ended)
-            for i in np.flatnonzero(here & ~counted).tolist():
-                block.refuse(
-                    "syntax",
-                    f"{kind.name} with {good.fields_each[i]} fields, not {_either(kind.counts)}",
-                    good.token[i],
-                )
-            rows = _Rows(block.buffer, good.fields, good.first[counted], good.fields_each[counted])
-            said = kind.read(rows)
-            tokens = good.token[counted]
-            for i in np.flatnonzero(rows.bad).tolist():
+            ended = (good.size == most + 1) & ~good.fields.given[good.first + good.size - 1]
+            counted = here & (good.size >= least) & ((good.size <= most) | ended)
+            for i in where(here & ~counted).tolist():
+                fields = f"{least} to {most}" if least < most else str(most)
+                block.refuse("syntax", f"{kind.name} with {good.size[i]} fields, not {fields}", int(good.token[i]))
+            rows = Rows(block, good.fields, good.first[counted], good.size[counted])
+            said, token = kind.read(rows), good.token[counted]
+            for i in where(rows.bad > 0).tolist():
                 k = int(rows.bad[i])
-                message = f"field {k} of {kind.name} is {rows.text(block.text, i, k)!r}, which that field cannot be"
-                block.refuse("syntax", message, tokens[i])
-            parts.append(_Part(kind, said, tokens, rows.bad == 0))
-        self._report_unknown(block, good, np.flatnonzero(unknown))
+                message = f"field {k} of {kind.name} is {rows.text(i, k)!r}, which that field cannot be"
+                block.refuse("syntax", message, int(token[i]))
+            parts.append(_Part(kind, said, token, rows.bad == 0))
+        for key in keys - _TYPES.keys():
+            self._report_unknown(block, good, where(good.key == key))
         return parts
 
-    def _report_unknown(self, block: "_Block", good: "_Good", which: Ints) -> None:
+    def _report_unknown(self, block: Block, good: Good, which: Ints) -> None:
         for i in which.tolist():
             token = int(good.token[i])
             address = block.text[block.start[token] + 1 : good.address_end[i]]
-            if not _ADDRESS.fullmatch(address):
-                block.refuse("syntax", f"{address!r} is not an address of talker and type", token)
+            name = address[2:] if _STANDARD.fullmatch(address) else address
+            if name in self._reported:
                 continue
-            name = (address[2:] if _STANDARD.fullmatch(address) else address).decode()
-            if name not in self._reported:
+            if _ADDRESS.fullmatch(address):
                 self._reported.add(name)
-                block.refuse("unknown", f"sentences of type {name} are not decoded (reported once)", token)
+                message = f"sentences of type {name.decode()} are not decoded (reported once)"
+                block.refuse("unknown", message, token)
+            else:
+                block.refuse("syntax", f"{address.decode('latin-1')!r} is not an address of talker and type", token)
 
-    def _times(self, block: "_Block", parts: list["_Part"]) -> Ints:
+    def _times(self, block: Block, parts: list[_Part]) -> Ints:
         """UTC of each token by the receiver, NAT where it gives none."""
         n = len(block.start)
-        tod, day, marks = np.full(n, -1, np.int64), np.full(n, _NO_DAY, np.int64), np.full(n, -1, np.int64)
-        for part in parts:
+        utc = np.full(n, NAT, np.int64)
+        timed = [part for part in parts if part.said.time_of_day_ns is not None]
+        if not timed:
+            return utc
+        time_of_day, day, marks = np.full(n, -1, np.int64), np.full(n, NO_DAY, np.int64), np.full(n, -1, np.int64)
+        for part in timed:
             said, token = part.said, part.token[part.good]
-            if said.time_of_day_ns is None:
-                continue
-            tod[token] = said.time_of_day_ns[part.good]
+            if said.time_of_day_ns is not None:
+                time_of_day[token] = said.time_of_day_ns[part.good]
             if said.day is not None:
                 day[token] = said.day[part.good]
             if said.valid is not None:
                 marks[token] = said.valid[part.good]
-        utc = np.full(n, NAT, np.int64)
-        timed = np.flatnonzero(self._clock.trust(marks) & (tod >= 0))
-        if len(timed) == 0:
+        told = where(self._clock.trust(marks) & (time_of_day >= 0))
+        if len(told) == 0:
             return utc
-        place = block.place[timed]
-        ticks = np.array([piece.ticks_ns for piece in self._pieces], np.int64)[place]
-        trusted = [piece.at.utc_ns if piece.at.disciplined or not piece.at.boot else NAT for piece in self._pieces]
-        utc[timed], changes = self._clock.follow(tod[timed], day[timed], ticks, np.array(trusted, np.int64)[place])
+        ticks = np.array([piece.ticks_ns for piece in block.pieces], np.int64)
+        trusted = np.array([_trusted_ns(piece.at) for piece in block.pieces], np.int64)
+        place = block.place[told]
+        utc[told], changes = self._clock.follow(time_of_day[told], day[told], ticks[place], trusted[place])
         for i, rollovers in changes:
-            message = (
-                f"the receiver's date is off by {-1024 * rollovers} weeks: its week number has rolled over; corrected"
-                if rollovers
-                else "the receiver's date is right again; no longer corrected"
-            )
-            block.refuse("week_rollover", message + " (reported once)" * bool(rollovers), int(timed[i]))
+            if rollovers:
+                message = f"the receiver's date is off by {-1024 * rollovers} weeks: its week number has rolled over; "
+                message += "corrected (reported once)"
+            else:
+                message = "the receiver's date is right again and no longer corrected"
+            block.refuse("week_rollover", message, int(told[i]))
         return utc
 
-
-def _either(numbers: Sequence[int]) -> str:
-    return " or ".join(map(str, numbers))
-
-
-class _Good(NamedTuple):
-    """The sentences of a block whose form and checksum are right."""
-
-    token: Ints
-    address_end: Ints
-    key: Ints
-    """The type's three letters as a number, 0 where the address is no talker and type."""
-    fields: _Fields
-    first: Ints
-    """Index of each one's first field among `fields`."""
-    fields_each: Ints
-
-
-class _Part(NamedTuple):
-    """The sentences of one type in a block; `good` where every field has the type's form."""
-
-    kind: _Type
-    said: _Said
-    token: Ints
-    good: Bools
-
-
-class _Block:
-    """A block of whole sentences: its tokens (sentences, and what stands between them) and what comes out of it.
-
-    Positions count within `text`, which is the block between `_PAD` zero bytes on either side.
-    """
-
-    def __init__(self, data: bytes, offset: int, pieces: Sequence[_Piece], dropping: bool) -> None:
-        self.text = bytes(_PAD) + data + bytes(_PAD)
-        self.buffer = np.frombuffer(self.text, np.uint8)
-        self.out: list[tuple[int, Decoded]] = []
-        self._classes = _CLASS[self.buffer]
-        self._marks = np.flatnonzero(self._classes)
-        self._kinds = self._classes[self._marks]
-        bounds = self._marks[self._kinds >= _END]
-        closes = self._classes[bounds] == _END
-        start = np.append(_PAD, bounds + closes)
-        end = np.append(bounds, len(self.text) - _PAD)
-        if dropping:
-            start[0] = end[0]
-        real = end > start
-        self.start, self._end = start[real], end[real]
-        self._closed = np.append(closes, False)[real]
-        self._base = offset - _PAD
-        self._pieces = pieces
-        self.place = np.searchsorted([piece.offset for piece in pieces], self.start + self._base, "right") - 1
-
-    def of(self, kind: int) -> Ints:
-        """Where the bytes of a class stand."""
-        where: Ints = self._marks[self._kinds == kind]
-        return where
-
-    def refuse(self, kind: str, message: str, token: int) -> None:
-        start = int(self.start[token])
-        data = self.text[start : min(int(self._end[token]), start + LONGEST)]
-        at = self._pieces[self.place[token]].at
-        self.out.append((start + self._base, problem(kind, message, start + self._base, data, at)))
-
-    def judge(self, optional: bool) -> _Good:
-        """Finds the good sentences and refuses all other tokens; `optional` takes those without checksum."""
-        buffer, start = self.buffer, self.start
-        end = self._trimmed()
-        sentence = (self._classes[start] == _START) & (self._end - start <= LONGEST)
-        starred = sentence & (end - start >= 4) & (self._classes[end - 3] == _STAR)
-        given = _HEX[buffer[end - 2]] * np.uint16(16) + _HEX[buffer[end - 1]]
-        spans = np.stack([start + 1, np.maximum(end - 3, start + 1)], axis=1).reshape(-1)
-        found = np.bitwise_xor.reduceat(buffer, spans)[::2] if len(spans) else np.zeros(0, np.uint8)
-        right = starred & (given == found)
-        good = right
-        if optional:
-            stars = self.of(_STAR)
-            starless = np.searchsorted(stars, start) == np.searchsorted(stars, self._end)
-            good = right | (sentence & self._closed & starless)
-        for i in np.flatnonzero(~good).tolist():
-            self._refuse(i, int(end[i]), int(found[i]) if starred[i] else None)
-        start, end = start[good], np.where(right, end - 3, end)[good]
-        return self._split(np.flatnonzero(good), start, end)
-
-    def _trimmed(self) -> Ints:
-        """The tokens' ends without trailing blanks and control bytes."""
-        end = self._end.copy()
-        while True:
-            last = self.buffer[end - 1]
-            blank = ((last <= 0x20) | (last == 0x7F)) & (end > self.start)
-            if not blank.any():
-                return end
-            end -= blank
-
-    def _refuse(self, token: int, end: int, found: int | None) -> None:
-        start = int(self.start[token])
-        if self._end[token] - start > LONGEST:
-            self.refuse("noise", _OVERLONG, token)
-        elif self._classes[start] != _START:
-            if end > start:  # a lone control byte or blank between sentences harms nobody
-                self.refuse("noise", "bytes outside of any sentence", token)
-        elif found is not None:
-            told = self.text[end - 2 : end].decode("latin-1")
-            self.refuse("checksum", f"the checksum says {told!r}, the bytes give {found:02X}", token)
-        elif not self._closed[token]:
-            self.refuse("truncated", "the sentence is cut off", token)
-        else:
-            message = (
-                "no checksum at the end: the sentence is damaged, or the device sends none "
-                '(if none of its sentences has one, set checksum = "optional")'
+    def _frames(self, block: Block, part: _Part, layout: _Layout, rows: Ints, utc: Ints) -> list[tuple[int, Decoded]]:
+        """Sentences of one type and schema as Frames, each with the offset of its first sample."""
+        if layout not in self._seen:
+            self._seen.append(layout)
+        columns, reasons = self._columns(block, part, layout, rows)
+        token = part.token[rows]
+        time, place = utc[token], block.place[token]
+        told = time != NAT
+        if not told.all():
+            arrival = np.array([piece.at.utc_ns for piece in block.pieces], np.int64)[place]
+            time = np.where(told, time, arrival)
+        # Samples of another source of time, or of arrivals that do not go on from the ones before, begin a new Frame.
+        kinds = np.array([piece.group for piece in block.pieces], np.int64)[place] * 2 + told
+        cuts = [0, *(where(np.diff(kinds) != 0) + 1).tolist(), len(rows)]
+        frames: list[tuple[int, Decoded]] = []
+        for begin, end in pairwise(cuts):
+            run = slice(begin, end)
+            frame = Frame(
+                self.instrument,
+                layout.schema,
+                time[run],
+                {name: column[run] for name, column in columns.items()},
+                TimeSource.NMEA if told[begin] else TimeSource.ARRIVAL,
+                block.arrival(int(token[begin])),
+                {name: codes[run] for name, codes in reasons.items()},
             )
-            self.refuse("checksum", message, token)
-
-    def _split(self, token: Ints, start: Ints, end: Ints) -> _Good:
-        buffer, commas = self.buffer, self.of(_COMMA)
-        first, last = np.searchsorted(commas, start), np.searchsorted(commas, end)
-        has_fields = last > first
-        field_end = np.append(commas, _PAD)[1:] if len(commas) else commas
-        field_end[last[has_fields] - 1] = end[has_fields]
-        # An empty field stands at the end, for those that a sentence does not have.
-        fields = _read_fields(self.text, buffer, np.append(commas + 1, _PAD), np.append(field_end, _PAD), self.of(_DOT))
-        address_end = np.where(has_fields, np.append(commas, 0)[first], end)
-        a, b, c, d, e = (buffer[start + i] for i in range(1, 6))
-        standard = (address_end - start == 6) & _CAPITAL[a] & (a != ord("P")) & (_CAPITAL[b] | _FIGURE[b])
-        key = (c.astype(np.int64) << 16) | (d.astype(np.int64) << 8) | e
-        return _Good(token, address_end, np.where(standard, key, 0), fields, first, last - first)
-
-    def frames(self, instrument: str, part: _Part, utc: Ints) -> list[tuple[Schema, int, Frame]]:
-        """The good sentences of a type as Frames, each with its schema and the offset of its first sample."""
-        frames: list[tuple[Schema, int, Frame]] = []
-        for variant, layout in enumerate(part.kind.layouts):
-            rows = np.flatnonzero(
-                part.good if part.said.variant is None else part.good & (part.said.variant == variant)
-            )
-            if len(rows) == 0:
-                continue
-            columns, reasons = self._columns(part, layout, rows)
-            token = part.token[rows]
-            arrival_utc = np.array([piece.at.utc_ns for piece in self._pieces], np.int64)[self.place[token]]
-            group = np.array([piece.group for piece in self._pieces])[self.place[token]]
-            by_receiver = utc[token] != NAT
-            time = np.where(by_receiver, utc[token], arrival_utc)
-            cuts = np.flatnonzero((np.diff(group) != 0) | (np.diff(by_receiver.view(np.int8)) != 0)) + 1
-            for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(rows)], strict=True):
-                run = slice(begin, end)
-                frame = Frame(
-                    instrument,
-                    layout.schema,
-                    time[run],
-                    {name: column[run] for name, column in columns.items()},
-                    TimeSource.NMEA if by_receiver[begin] else TimeSource.ARRIVAL,
-                    self._pieces[self.place[token[begin]]].at,
-                    {name: codes[run] for name, codes in reasons.items()},
-                )
-                frames.append((layout.schema, int(self.start[token[begin]]) + self._base, frame))
+            frames.append((block.offset(int(token[begin])), frame))
         return frames
 
-    def _columns(self, part: _Part, layout: "_Layout", rows: Ints) -> tuple[dict[str, Column], dict[str, Reasons]]:
-        columns: dict[str, Column] = {}
-        reasons: dict[str, Reasons] = {}
-        invalid = None if part.said.valid is None else ~part.said.valid[rows]
-        for name, decimals, (low, high) in layout.fields:
-            values = part.said.columns[name][rows]
-            codes = np.isnan(values) * np.uint8(Missing.NOT_GIVEN)
-            if invalid is not None and name not in part.said.spared:
-                codes[invalid] = Missing.INVALID
-            wild = (codes == 0) & ~((values >= low) & (values <= high))
-            for i in np.flatnonzero(wild).tolist():
-                p = parameter(name)
-                message = f"{part.kind.name}: {p.label} {values[i]:g} {p.unit} is outside {low:g} to {high:g}; left out"
-                self.refuse("implausible", message, int(part.token[rows[i]]))
+    def _columns(
+        self, block: Block, part: _Part, layout: _Layout, rows: Ints
+    ) -> tuple[dict[str, Column], dict[str, Reasons]]:
+        values = np.array([part.said.columns[name] for name in layout.names])[:, rows]
+        codes = np.isnan(values) * np.uint8(Missing.NOT_GIVEN)
+        if part.said.valid is not None:
+            void = ~part.said.valid[rows]
+            if void.any():
+                guarded = [name not in part.said.spared for name in layout.names]
+                codes[np.outer(guarded, void)] = Missing.INVALID
+        wild = (codes == 0) & ((values < layout.low) | (values > layout.high))
+        if wild.any():
+            for j, i in np.argwhere(wild).tolist():
+                p = parameter(layout.names[j])
+                message = f"{part.kind.name}: {p.label} {values[j, i]:g} {p.unit} cannot be (possible are "
+                message += f"{p.plausible[0]:g} to {p.plausible[1]:g}): left out"
+                block.refuse("implausible", message, int(part.token[rows[i]]))
             codes[wild] = Missing.IMPLAUSIBLE
-            present = codes == 0
-            if not present.all():
-                reasons[name] = codes
-            if layout.schema.by_name[name].integer:
-                columns[name] = np.where(present, values, 0).astype(np.int64) + np.where(present, 0, MISSING_INT)
+        values = np.rint(values * layout.steps) / layout.steps
+        if codes.any():
+            values[codes > 0] = np.nan
+        columns: dict[str, Column] = {}
+        for name, integer, column, missing in zip(layout.names, layout.integer, values, codes, strict=True):
+            if integer:
+                present = missing == 0
+                columns[name] = np.where(present, np.where(present, column, 0.0).astype(np.int64), MISSING_INT)
             else:
-                columns[name] = np.where(present, np.round(values, decimals), np.nan)
+                columns[name] = column
+        reasons = {name: codes[j] for j, name in enumerate(layout.names) if codes[j].any()}
         return columns, reasons
+
+
+def _trusted_ns(at: Arrival) -> int:
+    """An arrival whose clock may correct a receiver's, NAT where it may not."""
+    return at.utc_ns if at.disciplined or not at.boot else NAT

@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drivers.driver import Decoded, Problem
-from drivers.nmea import LONGEST, Nmea0183
+from drivers.nmea import Nmea0183
+from drivers.nmea_sentences import LONGEST
 from drivers.simulators.ship import ShipSimulator
 from drivers.simulators.simulator import Mischief
 from tests.recordings import DATA, needs_recordings
