@@ -20,12 +20,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field as Setting
 
-from drivers.seabird import (
+from drivers.seabird import SeaBird, SeaBirdSettings
+from drivers.seabird_calibration import (
     Floats,
     Octets,
     Scans,
-    SeaBird,
-    SeaBirdSettings,
     Unconvertible,
     conductivity_s_m,
     lacking,

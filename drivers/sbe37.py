@@ -19,14 +19,13 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field as Setting
 
-from drivers.seabird import (
+from drivers.seabird import SeaBird, SeaBirdSettings
+from drivers.seabird_calibration import (
     AIR_PSI,
     DBAR_PER_PSI,
     Floats,
     Octets,
     Scans,
-    SeaBird,
-    SeaBirdSettings,
     Unconvertible,
     conductivity_s_m,
     lacking,
