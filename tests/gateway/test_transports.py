@@ -247,7 +247,7 @@ async def test_pauses_between_attempts_grow_and_stay_below_the_longest(monkeypat
 
     line._connect = counted  # type: ignore[attr-defined]
     async with closing(line):
-        until_s = time.monotonic() + 1.5
+        until_s = time.monotonic() + 1.2
         while time.monotonic() < until_s:
             await line.read(0.1)
     pauses = [b - a for a, b in pairwise(attempts)]
@@ -391,7 +391,7 @@ async def test_a_mute_and_a_babbling_slave_cost_the_others_only_their_own_time(t
         lines = [make(), make(0.2), make(0.2)]
         for line in lines:
             await opened(line)
-        stop_s = time.monotonic() + 4.0
+        stop_s = time.monotonic() + 2.5
 
         async def poll(line: Transport, unit: int) -> list[bytes]:
             found = []
@@ -408,8 +408,8 @@ async def test_a_mute_and_a_babbling_slave_cost_the_others_only_their_own_time(t
         assert set(ours) == {REQUEST.pack(1, 3, 0, 2) + struct.pack(">HH", 100, 101)}
         assert set(mute) == {REQUEST.pack(5, 0x83, 0, 2) + bytes([NO_ANSWER])}
         assert set(babble) == {REQUEST.pack(0x42, 0x83, 0, 2) + bytes([NO_ANSWER])}
-        assert len(mute) >= 5
-        assert len(babble) >= 5
+        assert len(mute) >= 3
+        assert len(babble) >= 3
         waits = [b - a for a, b in pairwise(good.asked)]
         assert max(waits) < 0.2 + 0.2 + 0.2 + 0.1  # one mute turn, one babbling turn and its settling; never more
         for line in lines:
