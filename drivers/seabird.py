@@ -27,12 +27,14 @@ from pydantic import field_validator
 
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Lines
-from drivers.seabird_calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical
-from drivers.seabird_text import PROMPTS, ColumnName, Groups, TextFormat, rounded
+from drivers.seabird_calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical, seabird_time_ns
+from drivers.seabird_text import PROMPTS, ColumnName, Groups, TextFormat, clock_ns, day_ns, rounded
 from drivers.seabird_told import Told
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Column, Frame, Missing, Reasons, Schema, Times
 from tidegate.vocabulary import parameter
+
+__all__ = ["SeaBird", "SeaBirdSettings", "clock_ns", "day_ns", "implausible", "rounded", "seabird_time_ns"]
 
 DAY_NS = 86_400_000_000_000
 LONGEST_PACKET = 4096
