@@ -7,10 +7,12 @@ column after the other (time first, then the schema's fields in order). A column
   second packed column of `Missing` codes tells them apart.
 * A predictor takes away what can be foreseen: nothing, the value before (`TIME`), the straight line through the two
   values before (`LINE`), or the neighbouring cell of the same profile (`CELL`).
+* Where all values are whole thousands, millions or milliards (times in nanoseconds mostly are), that factor goes
+  first; and where the residuals lie around another middle than zero (the interval of an even clock), the middle goes.
 * The residuals, folded to unsigned (0, -1, 1, -2 → 0, 1, 2, 3), are coded as nothing at all where all are zero, as Rice
   codes (quotients in unary in one run of bits, then k-bit remainders in another, so that both directions are array
-  operations), as a plain run of bytes, or as those bytes under zstd. The encoder tries what is sensible and keeps the
-  shortest.
+  operations; the few that are far out follow in full), as a plain run of bytes, or as those bytes under zstd. The
+  encoder tries what is sensible and keeps the shortest.
 
 Bytes from outside are hostile until proven otherwise: whatever they hold, decoding returns Frames or raises
 `CodecError`, and never makes more than `MAX_VALUES` values (8 bytes each, a small multiple in work arrays) from one
@@ -26,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from tidegate.clock import Arrival, TimeSource
+from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Column, Field, Frame, Schema
 
 MAX_SAMPLES = 65_536
@@ -74,7 +76,6 @@ def encode_frame(frame: Frame) -> bytes:
     many."""
     if len(frame) > MAX_SAMPLES:
         raise CodecError(f"{frame.instrument}: {len(frame)} samples in one Frame; at most {MAX_SAMPLES}: split it")
-    arrival = frame.arrival
     packed: list[Any] = [pack(frame.time[:, None])]
     for f in frame.schema.fields:
         steps, reasons = _to_steps(frame, f)
@@ -85,8 +86,7 @@ def encode_frame(frame: Frame) -> bytes:
             frame.instrument,
             frame.schema.id,
             len(frame),
-            int(frame.source),
-            [arrival.utc_ns, arrival.monotonic_ns, bytes.fromhex(arrival.boot), arrival.disciplined],
+            _pack_arrival(frame),
             packed,
         ]
     )
@@ -98,17 +98,9 @@ def decode_frame(data: bytes, schemas: Mapping[bytes, Schema], *, most_values: i
     Raises `UnknownSchema` where the id is not among them and `CodecError` on anything else that is wrong.
     """
     try:
-        instrument, schema_id, n, source, (utc_ns, monotonic_ns, boot, disciplined), packed = unpackb(data)
+        instrument, schema_id, n, arrived, packed = unpackb(data)
         instrument, schema_id = checked(instrument, str), checked(schema_id, bytes)
-        n = checked(n, int)
-        arrival = Arrival(
-            checked_int64(utc_ns),
-            checked_int64(monotonic_ns),
-            checked(boot, bytes).hex(),
-            checked(disciplined, bool),
-        )
-        time_source = TimeSource(source)
-        packed = checked(packed, list)
+        n, arrived, packed = checked(n, int), checked(arrived, bytes), checked(packed, list)
     except (ValueError, TypeError) as error:
         raise CodecError(f"not a Frame: {error}") from None
     schema = schemas.get(schema_id)
@@ -119,6 +111,7 @@ def decode_frame(data: bytes, schemas: Mapping[bytes, Schema], *, most_values: i
     if not 0 <= n <= MAX_SAMPLES or values_of(schema, n) > most_values:
         raise CodecError(f"{instrument}: {n} samples ({values_of(schema, n)} values) are more than may come at once")
     time = unpack(checked(packed[0], bytes), (n, 1))[:, 0]
+    source, arrival = _unpack_arrival(arrived, time)
     columns: dict[str, Column] = {}
     reasons: dict[str, npt.NDArray[np.uint8]] = {}
     for f, item in zip(schema.fields, packed[1:], strict=True):
@@ -135,7 +128,7 @@ def decode_frame(data: bytes, schemas: Mapping[bytes, Schema], *, most_values: i
         columns[f.name] = values if f.profile else values[:, 0]
         if absent is not None:
             reasons[f.name] = absent if f.profile else absent[:, 0]
-    return Frame(instrument, schema, time, columns, time_source, arrival, reasons)
+    return Frame(instrument, schema, time, columns, source, arrival, reasons)
 
 
 def values_of(schema: Schema, n: int) -> int:
@@ -150,6 +143,40 @@ def instrument_of(data: bytes) -> str | None:
     except (ValueError, TypeError, IndexError, KeyError):
         return None
     return name if isinstance(name, str) else None
+
+
+_DISCIPLINED, _ARRIVED = 0x80, 0x40
+
+
+def _pack_arrival(frame: Frame) -> bytes:
+    """Time source and arrival, to the microsecond: a byte of both, UTC after the first sample's time, monotonic,
+    boot."""
+    arrival = frame.arrival
+    kind = int(frame.source) | (_DISCIPLINED if arrival.disciplined else 0)
+    if arrival.utc_ns == NAT:
+        return bytes([kind]) + _varint(arrival.monotonic_ns // 1000) + bytes.fromhex(arrival.boot)
+    after_us = arrival.utc_ns // 1000 - _reference_us(frame.time)
+    head = bytes([kind | _ARRIVED]) + _varint(after_us)
+    return head + _varint(arrival.monotonic_ns // 1000) + bytes.fromhex(arrival.boot)
+
+
+def _unpack_arrival(data: bytes, time: Ints) -> tuple[TimeSource, Arrival]:
+    if not data:
+        raise CodecError("no arrival")
+    kind, at, utc_ns = data[0], 1, NAT
+    if kind & _ARRIVED:
+        after_us, at = _read_varint(data, at)
+        utc_ns = checked_int64((_reference_us(time) + after_us) * 1000)
+    monotonic_us, at = _read_varint(data, at)
+    try:
+        source = TimeSource(kind & ~(_DISCIPLINED | _ARRIVED))
+    except ValueError as error:
+        raise CodecError(str(error)) from None
+    return source, Arrival(utc_ns, checked_int64(monotonic_us * 1000), data[at:].hex(), bool(kind & _DISCIPLINED))
+
+
+def _reference_us(time: Ints) -> int:
+    return int(time[0]) // 1000 if len(time) and time[0] != NAT else 0
 
 
 # --- values and steps -------------------------------------------------------------------------------------------------
@@ -210,6 +237,8 @@ def pack(values: npt.NDArray[Any]) -> bytes:
     n, c = a.shape
     if a.size == 0:
         return b""
+    scale = next((k for k in (3, 2, 1) if not (a % 1000**k).any()), 0)
+    a = a // 1000**scale if scale else a
     candidates = [_Predictor.TIME]
     if c == 1 and n > 2:
         candidates.append(_Predictor.LINE)
@@ -219,14 +248,30 @@ def pack(values: npt.NDArray[Any]) -> bytes:
     best: bytes | None = None
     for predictor in candidates:
         head, residual = _predict(a, predictor)
-        coder, k, body = _code(residual)
-        packed = bytes([predictor << 6 | coder << 4]) + (bytes([k]) if coder else b"") + head + body
+        centre = _centre(residual)
+        with np.errstate(over="ignore"):
+            coder, k, body = _code(residual - centre if centre else residual)
+        kind = predictor << 6 | coder << 4 | bool(centre) << 2 | scale
+        packed = bytes([kind]) + (bytes([k]) if coder else b"") + head + (_varint(centre) if centre else b"") + body
         if best is None or len(packed) < len(best):
             best = packed
         if coder is _Coder.ZERO:
             break
     assert best is not None
     return best
+
+
+def _centre(residual: Ints) -> int:
+    """What is taken off all residuals first: the middle one where it stands out (an even clock's interval), or 0."""
+    if not residual.size:
+        return 0
+    half = residual.size // 2
+    middle = int(np.partition(residual, half)[half])
+    if middle == 0:
+        return 0
+    with np.errstate(over="ignore"):
+        spread = int(np.partition(np.abs(residual - middle), half)[half])
+    return middle if abs(middle) > spread else 0
 
 
 def unpack(data: bytes, shape: tuple[int, int]) -> Ints:
@@ -239,26 +284,31 @@ def unpack(data: bytes, shape: tuple[int, int]) -> Ints:
     if not data:
         raise CodecError("a column ends before it begins")
     predictor, coder = _Predictor(data[0] >> 6), _Coder(data[0] >> 4 & 3)
-    if data[0] & 15:
+    centred, scale = data[0] & 4, data[0] & 3
+    if data[0] & 8:
         raise CodecError("a column of a kind that is not known")
+    if predictor is _Predictor.LINE and (c != 1 or n < 3):
+        raise CodecError("a line through fewer than three values")
     at = 1
     k = 0
     if coder:
         if len(data) < 2:
             raise CodecError("a column ends in its head")
         k, at = data[1], 2
-    heads = {_Predictor.NONE: 0, _Predictor.TIME: 1, _Predictor.LINE: 2, _Predictor.CELL: 1}[predictor]
-    if predictor is _Predictor.LINE and (c != 1 or n < 3):
-        raise CodecError("a line through fewer than three values")
-    first: list[int] = []
-    for _ in range(heads):
+    firsts: list[int] = []
+    for _ in range({_Predictor.NONE: 0, _Predictor.LINE: 2}.get(predictor, 1)):
         value, at = _read_varint(data, at)
-        first.append(value)
-    size = n * c - (heads if c == 1 or predictor is _Predictor.CELL else 1 if heads else 0)
-    folded = _decode(coder, k, data[at:], size)
+        firsts.append(value)
+    centre = 0
+    if centred:
+        centre, at = _read_varint(data, at)
+    folded = _decode(coder, k, data[at:], n * c - len(firsts))
     residual = (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
     with np.errstate(over="ignore"):
-        return _restore(predictor, first, residual, n, c)
+        if centre:
+            residual += centre
+        values = _restore(predictor, firsts, residual, n, c)
+        return values * 1000**scale if scale else values
 
 
 def _predict(a: Ints, predictor: _Predictor) -> tuple[bytes, Ints]:
@@ -266,28 +316,28 @@ def _predict(a: Ints, predictor: _Predictor) -> tuple[bytes, Ints]:
     with np.errstate(over="ignore"):
         if predictor is _Predictor.NONE:
             return b"", a.ravel()
+        if predictor is _Predictor.LINE:
+            d = np.diff(a[:, 0])
+            return _varint(int(a[0, 0])) + _varint(int(d[0])), np.diff(d)
+        residual = a.copy()
         if predictor is _Predictor.CELL:
             # Each profile from its own first cell; the first cells from the profile before.
-            flat = a.copy()
-            flat[:, 1:] -= a[:, :-1]
-            flat[1:, 0] -= a[:-1, 0]
-            return _varint(int(a[0, 0])), flat.ravel()[1:]
-        if predictor is _Predictor.TIME:
-            residual = a.copy()
+            residual[:, 1:] -= a[:, :-1]
+            residual[1:, 0] -= a[:-1, 0]
+        else:
             residual[1:] -= a[:-1]
             residual[0, 1:] -= a[0, :-1]
-            return _varint(int(a[0, 0])), residual.ravel()[1:]
-        d = np.diff(a[:, 0])
-        return _varint(int(a[0, 0])) + _varint(int(d[0])), np.diff(d)
+        return _varint(int(a[0, 0])), residual.ravel()[1:]
 
 
-def _restore(predictor: _Predictor, first: list[int], residual: Ints, n: int, c: int) -> Ints:
+def _restore(predictor: _Predictor, firsts: list[int], residual: Ints, n: int, c: int) -> Ints:
     if predictor is _Predictor.NONE:
         return residual.reshape(n, c)
+    a = np.concatenate([np.array(firsts[-1:], np.int64), residual])
     if predictor is _Predictor.LINE:
-        d = np.cumsum(np.concatenate([np.array([first[1]], np.int64), residual]), dtype=np.int64)
-        return np.cumsum(np.concatenate([np.array([first[0]], np.int64), d]), dtype=np.int64)[:, None]
-    a = np.concatenate([np.array([first[0]], np.int64), residual]).reshape(n, c)
+        steps = np.cumsum(a, dtype=np.int64)
+        return np.cumsum(np.concatenate([np.array(firsts[:1], np.int64), steps]), dtype=np.int64)[:, None]
+    a = a.reshape(n, c)
     if predictor is _Predictor.CELL:
         a[:, 0] = np.cumsum(a[:, 0], dtype=np.int64)
         return np.cumsum(a, axis=1, dtype=np.int64)
@@ -301,19 +351,18 @@ def _code(residual: Ints) -> tuple[_Coder, int, bytes]:
     if largest == 0:
         return _Coder.ZERO, 0, b""
     width = 1 if largest < 1 << 8 else 2 if largest < 1 << 16 else 4 if largest < 1 << 32 else 8
-    plain = folded.astype(f"<u{width}")
     # Bytes of equal weight side by side: the upper ones of small numbers are runs of zeros.
-    body = plain.view(np.uint8).reshape(-1, width).T.tobytes()
+    body = folded.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T.tobytes()
     coder, k = _Coder.PLAIN, width
-    rice_k, rice_bits = _rice_parameter(folded, largest)
+    rice_k, rice_bits = _rice_parameter(folded)
     if rice_bits // 8 < len(body):
         rice = _rice_encode(folded, rice_k)
         if len(rice) < len(body):
             coder, k, body = _Coder.RICE, rice_k, rice
-    if plain.nbytes >= 64:
-        squeezed = zstandard.ZstdCompressor(level=9, write_content_size=True, write_checksum=False).compress(
-            plain.view(np.uint8).reshape(-1, width).T.tobytes()
-        )
+    if folded.size * width >= 256:
+        compressor = zstandard.ZstdCompressor(level=9, write_content_size=True, write_checksum=False)
+        plain = folded.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T.tobytes()
+        squeezed = compressor.compress(plain)
         if len(squeezed) < len(body):
             coder, k, body = _Coder.ZSTD, width, squeezed
     return coder, k, body
@@ -344,54 +393,67 @@ def _decode(coder: _Coder, k: int, body: bytes, size: int) -> npt.NDArray[np.uin
 
 # --- Rice codes -------------------------------------------------------------------------------------------------------
 
+_ESCAPE = 10
+"""Quotients from here on are rare: what they exceed it by follows the codes, each as a varint."""
 
-def _rice_parameter(folded: npt.NDArray[np.uint64], largest: int) -> tuple[int, int]:
-    """The k that gives the fewest bits, and how many those are. Near the mean's logarithm, so three are tried."""
-    mean = float(folded.mean())
-    guess = max(0, int(np.log2(mean + 1e-9) + 0.5)) if mean > 0 else 0
+
+def _rice_parameter(folded: npt.NDArray[np.uint64]) -> tuple[int, int]:
+    """The k that gives the fewest bits, and about how many those are: tried around the logarithm of the median, which
+    outliers do not move."""
+    middle = int(np.partition(folded, folded.size // 2)[folded.size // 2])
+    guess = middle.bit_length()
     best = (0, 1 << 62)
-    for k in {max(guess - 1, 0), guess, guess + 1}:
-        if k > 40 or largest >> k > 1 << 16:
-            continue
-        bits = int((folded >> np.uint64(k)).sum()) + folded.size * (1 + k)
+    for k in range(max(guess - 2, 0), min(guess + 2, 56)):
+        quotients = folded >> np.uint64(k)
+        bits = int(np.minimum(quotients, _ESCAPE).sum()) + folded.size * (1 + k)
+        bits += 12 * int(np.count_nonzero(quotients >= _ESCAPE))
         if bits < best[1]:
             best = (k, bits)
     return best
 
 
 def _rice_encode(folded: npt.NDArray[np.uint64], k: int) -> bytes:
-    ends = np.cumsum((folded >> np.uint64(k)).astype(np.int64) + 1)
+    quotients = folded >> np.uint64(k)
+    ends = np.cumsum(np.minimum(quotients, _ESCAPE).astype(np.int64) + 1)
     unary: Bits = np.zeros(int(ends[-1]), np.uint8)
     unary[ends - 1] = 1
-    if k == 0:
-        return np.packbits(unary).tobytes()
-    places = np.arange(k - 1, -1, -1, dtype=np.uint64)
-    remainders = ((folded[:, None] >> places) & np.uint64(1)).astype(np.uint8)
-    return np.packbits(unary).tobytes() + np.packbits(remainders.ravel()).tobytes()
+    coded = np.packbits(unary).tobytes()
+    if k:
+        places = np.arange(k - 1, -1, -1, dtype=np.uint64)
+        remainders = ((folded[:, None] >> places) & np.uint64(1)).astype(np.uint8)
+        coded += np.packbits(remainders.ravel()).tobytes()
+    escaped = quotients[quotients >= _ESCAPE] - np.uint64(_ESCAPE)
+    return coded + b"".join(_unsigned_varint(value) for value in escaped.tolist())
 
 
 def _rice_decode(body: bytes, k: int, size: int) -> npt.NDArray[np.uint64]:
-    if k > 40:
+    if k > 56:
         raise CodecError(f"a Rice parameter of {k}")
     if size == 0:
         if body:
             raise CodecError("bytes behind a column of zeros")
         return np.zeros(0, np.uint64)
-    if len(body) > 16 * size + 64 + 8192:
-        raise CodecError("a column of more bytes than its values can need")
-    bits = np.unpackbits(np.frombuffer(body, np.uint8))
+    # At most _ESCAPE + 1 bits and k bits each, and a varint of up to ten bytes for those that escape.
+    coded = np.frombuffer(body[: (size * (_ESCAPE + 1 + k) + 22) // 8], np.uint8)
+    bits = np.unpackbits(coded)
     ones = np.flatnonzero(bits)
     if len(ones) < size:
         raise CodecError("a column ends before its last value")
     ends = ones[:size]
-    quotients = np.diff(ends, prepend=-1) - 1
-    start = (int(ends[-1]) // 8 + 1) * 8
-    if start // 8 + (k * size + 7) // 8 != len(body):
-        raise CodecError("a column of another length than it should have")
-    folded = quotients.astype(np.uint64) << np.uint64(k)
+    quotients = (np.diff(ends, prepend=-1) - 1).astype(np.uint64)
+    start = int(ends[-1]) // 8 + 1
+    at = start + (k * size + 7) // 8
+    if at > len(body):
+        raise CodecError("a column ends before its last value")
+    for place in np.flatnonzero(quotients >= _ESCAPE).tolist():
+        more, at = _read_unsigned_varint(body, at)
+        quotients[place] = _ESCAPE + more
+    if at != len(body):
+        raise CodecError("bytes behind a column")
+    folded = quotients << np.uint64(k)
     if k:
         places = np.arange(k - 1, -1, -1, dtype=np.uint64)
-        remainders = bits[start : start + k * size].reshape(size, k).astype(np.uint64)
+        remainders = bits[start * 8 : start * 8 + k * size].reshape(size, k).astype(np.uint64)
         folded |= (remainders << places).sum(axis=1, dtype=np.uint64)
     return folded
 
@@ -400,28 +462,38 @@ def _rice_decode(body: bytes, k: int, size: int) -> npt.NDArray[np.uint64]:
 
 
 def _varint(value: int) -> bytes:
-    """A signed int64 in 7-bit groups, least first, folded so that small magnitudes are short."""
-    folded = (value << 1) ^ (value >> 63)
+    """A signed int64, folded so that small magnitudes are short."""
+    return _unsigned_varint((value << 1) ^ (value >> 63))
+
+
+def _unsigned_varint(value: int) -> bytes:
+    """A number in 7-bit groups, least first."""
     out = bytearray()
-    while folded > 127:
-        out.append(folded & 127 | 128)
-        folded >>= 7
-    out.append(folded)
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
     return bytes(out)
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    folded = 0
+    folded, at = _read_unsigned_varint(data, at)
+    return checked_int64((folded >> 1) ^ -(folded & 1)), at
+
+
+def _read_unsigned_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
-            raise CodecError("a column ends in its first value")
+            raise CodecError("a column ends within a number")
         byte = data[at]
         at += 1
-        folded |= (byte & 127) << shift
+        value |= (byte & 127) << shift
         if byte < 128:
-            value = (folded >> 1) ^ -(folded & 1)
-            return checked_int64(value), at
-    raise CodecError("a first value of more than 64 bits")
+            if value >= 1 << 64:
+                break
+            return value, at
+    raise CodecError("a number of more than 64 bits")
 
 
 def packb(value: Any) -> bytes:

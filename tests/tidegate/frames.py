@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tidegate.clock import Arrival, TimeSource
+from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Cells, Field, Frame, Missing, Schema
 
 CTD = Schema(
@@ -49,7 +49,10 @@ def frames(draw: st.DrawFn, instrument: str = "ctd-1") -> Frame:
     times = draw(hnp.arrays(np.int64, (n,), elements=st.integers(-(2**63), 2**63 - 1)))
     if draw(st.booleans()):
         times = 1_700_000_000_000_000_000 + np.arange(n) * draw(st.sampled_from([1, 10**9, 250_000_000]))
-    arrival = Arrival(draw(st.integers(0, 2**62)), draw(st.integers(0, 2**62)), "00ff" * 4, draw(st.booleans()))
+    utc_ns = draw(st.sampled_from([NAT, 0, 1_700_000_000_123_456_000]))
+    arrival = Arrival(
+        utc_ns, draw(st.integers(0, 2**50)) * 1000, draw(st.sampled_from(["", "00ff" * 4])), draw(st.booleans())
+    )
     return Frame(instrument, schema, times, columns, draw(st.sampled_from(TimeSource)), arrival, reasons)
 
 
