@@ -69,6 +69,13 @@ class _Server:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
         wait_for_port(self.port, self.process)
 
+    def kill(self) -> None:
+        """End it as a crash does, and wait until it is gone."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
     def stop(self) -> None:
         """End it and wait until it is gone."""
         if self.process is not None:

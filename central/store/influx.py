@@ -244,7 +244,7 @@ class InfluxDB2Store(_InfluxStore):
         try:
             self._write_api.write(self._database, record=body)  # in nanoseconds, by default
         except ApiException as error:
-            _judge(self.name, self._url, error.status or 0, _message(error.body or b""))
+            _judge(self.name, self._url, error.status or 0, _message(error.body or ""))
         except urllib3.exceptions.HTTPError as error:
             raise StoreUnavailable(_away(self.name, self._url, error)) from error
 
@@ -393,14 +393,17 @@ def _judge(store: str, url: str, status: int, message: str) -> None:
     raise StoreUnavailable(f"{store}: {url} answered {status} {message!r}: {remedy}")
 
 
-def _message(body: bytes) -> str:
-    """The server's words in an error answer, whatever their wrapping."""
-    text = body.decode("utf-8", "replace").strip()
+def _message(body: bytes | str) -> str:
+    """The server's words in an error answer: `error` of 1.x and 3.x (with the lines it speaks of), `message` of 2.x."""
+    text = (body if isinstance(body, str) else body.decode("utf-8", "replace")).strip()
     try:
         answer = json.loads(text)
     except ValueError:
         return text
-    return str(answer.get("error") or answer.get("message") or text) if isinstance(answer, dict) else text
+    if not isinstance(answer, dict):
+        return text
+    words = str(answer.get("error") or answer.get("message") or text)
+    return f"{words}: {json.dumps(answer['data'])[:300]}" if answer.get("data") else words
 
 
 def _away(store: str, url: str, error: Exception) -> str:

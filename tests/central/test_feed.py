@@ -89,7 +89,7 @@ def in_ns(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     return rows
 
 
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=25, derandomize=True, deadline=None)
 @given(log=logs())
 def test_the_long_form_has_every_value_of_every_change_in_order(log: list[tuple[int, Change]]) -> None:
     batch = changes_table(log)
@@ -171,7 +171,7 @@ def test_a_snapshot_holds_the_last_sample_of_each_step_as_known_then(
         store.close()
 
 
-@settings(max_examples=15, derandomize=True, deadline=None)
+@settings(max_examples=10, derandomize=True, deadline=None)
 @given(log=logs(), data=st.data())
 def test_a_snapshot_of_an_older_cursor_is_the_same_bytes_whatever_came_after(
     log: list[tuple[int, Change]], data: st.DataObject
