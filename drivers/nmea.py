@@ -279,6 +279,9 @@ def _filled(values: Ints, none: int, before: int) -> Ints:
     return np.where(last >= 0, values[last], before)
 
 
+_UNMARKED = 2
+
+
 class _Clock:
     """The receiver's UTC, followed from sentence to sentence."""
 
@@ -286,15 +289,23 @@ class _Clock:
         self._correct = correct_rollover
         self._utc_ns, self._ticks_ns = NAT, 0  # the last time given, and the ticks then
         self._correction_ns = 0
-        self._fixed = 1  # whether the last sentence that had a mark of validity was valid
+        self._fixed = _UNMARKED
 
-    def trust(self, marks: Ints) -> Bools:
-        """For each sentence, whether the last mark of validity at or before it (1, 0; -1 is no mark) was good."""
+    def trust(self, marks: Ints) -> tuple[Bools, int]:
+        """(for each sentence, whether the last mark of validity at or before it (1, 0; -1 is no mark) was not bad;
+        the sentence that voids all dates before it, or -1).
+
+        The latter is the first mark of all, where that is bad: a date from before was the receiver's guess.
+        """
         filled = _filled(marks, -1, self._fixed)
-        if len(filled):
-            self._fixed = int(filled[-1])
-        trusted: Bools = filled == 1
-        return trusted
+        first = int(np.argmax(filled != _UNMARKED)) if self._fixed == _UNMARKED else -1
+        self._fixed = int(filled[-1])
+        trusted: Bools = filled != 0
+        return trusted, first if filled[first] == 0 else -1
+
+    def forget(self) -> None:
+        """The date is not known any more."""
+        self._utc_ns = NAT
 
     def follow(
         self, time_of_day_ns: Ints, day: Ints, ticks_ns: Ints, arrival_ns: Ints
@@ -505,21 +516,27 @@ class Nmea0183(Driver):
                 day[token] = said.day[part.good]
             if said.valid is not None:
                 marks[token] = said.valid[part.good]
-        told = where(self._clock.trust(marks) & (time_of_day >= 0))
-        if len(told) == 0:
-            return utc
+        trusted, void = self._clock.trust(marks)
+        told = where(trusted & (time_of_day >= 0))
         ticks = np.array([piece.ticks_ns for piece in block.pieces], np.int64)
-        trusted = np.array([_trusted_ns(piece.at) for piece in block.pieces], np.int64)
-        place = block.place[told]
-        utc[told], changes = self._clock.follow(time_of_day[told], day[told], ticks[place], trusted[place])
-        for i, rollovers in changes:
+        clocks = np.array([_trusted_ns(piece.at) for piece in block.pieces], np.int64)
+        for i, run in enumerate([told] if void < 0 else [told[told < void], told[told > void]]):
+            if i:
+                self._clock.forget()
+            if len(run):
+                place = block.place[run]
+                utc[run], changes = self._clock.follow(time_of_day[run], day[run], ticks[place], clocks[place])
+                self._report_rollover(block, [(int(run[j]), rollovers) for j, rollovers in changes])
+        return utc
+
+    def _report_rollover(self, block: Block, changes: list[tuple[int, int]]) -> None:
+        for token, rollovers in changes:
             if rollovers:
                 message = f"the receiver's date is off by {-1024 * rollovers} weeks: its week number has rolled over; "
                 message += "corrected (reported once)"
             else:
                 message = "the receiver's date is right again and no longer corrected"
-            block.refuse("week_rollover", message, int(told[i]))
-        return utc
+            block.refuse("week_rollover", message, token)
 
     def _frames(self, block: Block, part: _Part, layout: _Layout, rows: Ints, utc: Ints) -> list[tuple[int, Decoded]]:
         """Sentences of one type and schema as Frames, each with the offset of its first sample."""

@@ -313,9 +313,29 @@ def test_without_a_fix_there_is_neither_position_nor_time(void: bytes) -> None:
     for name in ("latitude", "longitude"):
         assert math.isnan(frame.columns[name][0])
         assert frame.missing(name)[0] == Missing.INVALID
-    # Nor does a date count that the receiver gives while it has no fix.
+    # Nor does a date count that the receiver gives while it has no fix, even if it knew one before.
     decoded = decode(void + zda("120000.00", date(1980, 1, 6)) + gga("120001.00"))
     assert all(source is TimeSource.ARRIVAL for _, source in times(decoded))
+    decoded = decode(rmc("115959.00", "010326") + void + zda("120000.00", date(1980, 1, 6)) + gga("120001.00"))
+    assert times(decoded)[-1] == ("2026-03-01T12:00:01.000000000Z", TimeSource.NMEA)
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_what_a_cold_receiver_guesses_is_no_date(cut: int) -> None:
+    # The date of its own clock comes first, then that there is no fix, then a fix before the right date.
+    cold = [
+        zda("000005.00", date(1980, 1, 6)),
+        gga("000005.00", 0),
+        gga("120000.00"),
+        zda("120000.00", date(2026, 3, 1)),
+    ]
+    stream = [*cold, gga("120001.00")]
+    d = driver()
+    fed = [b"".join(stream)] if cut else stream
+    decoded = [item for data in fed for item in d.feed(data, NOON)]
+    assert [source for _, source in times(decoded)] == [TimeSource.ARRIVAL, TimeSource.ARRIVAL, TimeSource.NMEA]
+    assert times(decoded)[-1][0] == "2026-03-01T12:00:01.000000000Z"
+    assert not problems(decoded)
 
 
 def test_fix_quality_and_satellites_are_told_without_a_fix() -> None:
