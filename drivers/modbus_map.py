@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic import Field as Setting
 
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
@@ -306,7 +306,11 @@ class Settings(DriverSettings):
             near = get_close_matches(self.map, shipped(), 1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"no map is called {self.map!r}; {hint}shipped are: {', '.join(shipped())}")
-        self.resolved()
+        try:
+            self.resolved()
+        except ValidationError as error:
+            told = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
+            raise ValueError("; ".join(told)) from None
         return self
 
     def resolved(self) -> Map:
@@ -426,8 +430,12 @@ class ModbusMap(Driver):
         return (self._schema,)
 
     def description(self) -> Mapping[str, Any]:
-        model = ", ".join(self.map.models)
-        return {"manufacturer": self.map.manufacturer, **({"model": model} if model else {})}
+        told: dict[str, Any] = {"manufacturer": self.map.manufacturer}
+        if self.map.models:
+            told["model"] = ", ".join(self.map.models)
+        if labels := {r.parameter: r.label for r in self.map.registers if r.label}:
+            told["labels"] = labels
+        return told
 
     def poll(self) -> bytes:
         return b"".join(self._headers)
@@ -476,12 +484,13 @@ class ModbusMap(Driver):
 
     def _add_noise(self, data: bytes, end: int, out: "_Output", *, whole: bool) -> None:
         """Bytes that belong to no record and end at the offset `end`; `whole`: no more of them follow."""
-        self._noise += data
-        while len(self._noise) >= _NOISE or (whole and self._noise):
-            piece, begin = self._noise[:_NOISE], end - len(self._noise)
-            self._noise = self._noise[_NOISE:]
+        noise = self._noise + data
+        told = len(noise) if whole else len(noise) // _NOISE * _NOISE
+        for i in range(0, told, _NOISE):
+            offset, piece = end - len(noise) + i, noise[i : min(i + _NOISE, told)]
             message = "bytes that answer no request of this map: recorded with another map, or damaged"
-            out.problem(problem("noise", message, begin, piece, self._arrival(begin)))
+            out.problem(problem("noise", message, offset, piece, self._arrival(offset)))
+        self._noise = noise[told:]
 
     def _take(self, record: re.Match[bytes], offset: int, out: "_Output") -> None:
         block, refused = divmod((record.lastindex or 1) - 1, 2)

@@ -180,6 +180,7 @@ def test_word_swapped_floats_are_read_as_campbells_manual_reads_them() -> None:
     driver = modbus(
         registers=[register(parameter="gain", label="Gain", unit="1", resolution=0.1, order=entry["word_order"])]
     )
+    assert driver.description()["labels"] == {"gain": "Gain"}
     (row,) = rows(frames(driver.feed(answer(driver.poll(), registers), AT)))
     assert row["gain"] == entry["expect"]["value"]
 
@@ -522,6 +523,7 @@ def test_a_mistake_names_the_register_and_the_remedy(values: dict[str, Any], say
     with pytest.raises(ValidationError) as error:
         ModbusMap.Settings(**values)
     assert says in str(error.value)
+    assert "for Map" not in str(error.value)
 
 
 def test_settings_of_the_instrument_overrule_the_map() -> None:
