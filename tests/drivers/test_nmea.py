@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
-from functools import reduce
+from functools import cache, reduce
 from itertools import pairwise
 from operator import xor
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from drivers import recording
 from drivers.driver import Decoded, Problem
 from drivers.nmea import Nmea0183
 from drivers.nmea_sentences import LONGEST
@@ -99,9 +100,8 @@ def pieces(data: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
 
 def recorded(device: str) -> list[tuple[Arrival, bytes]]:
     """The lines of a device, each with its logger's stamp as arrival (a clock of no boot)."""
-    lines = (CRUISE / "NBP1406" / f"NBP1406_{device}-2014-08-01").read_bytes().splitlines()
-    split = [line.split(b" ", 1) for line in lines]
-    return [(Arrival(ns(stamp.decode()), 0, "", False), line + b"\r\n") for stamp, line in split]
+    data = (CRUISE / "NBP1406" / f"NBP1406_{device}-2014-08-01").read_bytes()
+    return [(piece.at, piece.data) for piece in recording.pieces([data])]
 
 
 def golden(path: str) -> list[dict[str, Any]]:
@@ -109,6 +109,7 @@ def golden(path: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
+@cache
 def decoded_lines(device: str) -> list[list[Decoded]]:
     d = driver()
     decoded = [d.feed(line, arrival) for arrival, line in recorded(device)]
