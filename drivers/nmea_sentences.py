@@ -94,12 +94,12 @@ class Fields(NamedTuple):
     decimals: Ints
 
 
-def _read_fields(text: bytes, buffer: Bytes, start: Ints, end: Ints, dots: Ints) -> Fields:
+def _read_fields(text: bytes, buffer: Bytes, start: Ints, end: Ints, dot: Ints) -> Fields:
+    """The fields from `start` to `end`; `dot` is the place of the first point in each, or beyond its end."""
     first = buffer[start]
     given = end > start
     minus = given & (first == 0x2D)
     signed = minus | (given & (first == 0x2B))
-    dot = np.concatenate((dots, [len(buffer)]))[dots.searchsorted(start)]
     pointed = dot < end
     dot = np.where(pointed, dot, end)
     whole_digits, decimals = dot - start - signed, end - dot - pointed
@@ -241,7 +241,9 @@ class Block:
             self.refuse("checksum", message, token)
 
     def _split(self, token: Ints, start: Ints, end: Ints) -> Good:
-        buffer, commas = self.buffer, self._of(_COMMA)
+        buffer = self.buffer
+        at = where(self._kinds == _COMMA)
+        commas, following = self._marks[at], np.minimum(at + 1, len(self._marks) - 1)
         first, last = commas.searchsorted(start), commas.searchsorted(end)
         has_fields = last > first
         # Each field ends at the next comma, the last of a sentence where the sentence ends. An empty field stands
@@ -249,7 +251,9 @@ class Block:
         after = np.concatenate((commas + 1, [PAD]))
         until = np.concatenate((commas[1:], [PAD, PAD]))[: len(after)]
         until[last[has_fields] - 1] = end[has_fields]
-        fields = _read_fields(self.text, buffer, after, until, self._of(_DOT))
+        # A point counts in the field whose comma is the delimiter before it.
+        dot = np.where(self._kinds[following] == _DOT, self._marks[following], len(buffer))
+        fields = _read_fields(self.text, buffer, after, until, np.concatenate((dot, [len(buffer)])))
         address_end = np.where(has_fields, after[first] - 1, end)
         a, b = buffer[start + 1], buffer[start + 2]
         standard = (address_end - start == 6) & _CAPITAL[a] & (a != ord("P")) & (_CAPITAL[b] | _FIGURE[b])

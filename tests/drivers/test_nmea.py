@@ -273,6 +273,21 @@ def test_before_a_date_is_known_the_arrival_counts() -> None:
     assert [len(f) for f in frames(decoded, "gnss_fix")] == [1, 1]
 
 
+def test_the_arrival_is_that_of_the_first_byte_and_a_reboot_begins_a_new_frame() -> None:
+    d = driver()
+    later = at("2026-03-01T12:00:05")
+    rebooted = at("2026-03-01T12:00:09", boot="ffffffffffffffff")
+    decoded = d.feed(HDT + HDT[:7], NOON) + d.feed(HDT[7:] + HDT + HDT[:3], later) + d.feed(HDT[3:] + HDT, rebooted)
+    found = [(f.arrival, f.time.tolist()) for f in frames(decoded)]
+    t = [a.utc_ns for a in (NOON, later, rebooted)]
+    assert found == [(NOON, [t[0]]), (NOON, [t[0], t[1]]), (later, [t[1]]), (rebooted, [t[2]])]
+
+
+def test_a_feed_of_any_length_is_decoded_in_order() -> None:
+    data = b"".join(sentence(f"HEHDT,{i % 36000 / 100:.2f},T") for i in range(40_000))
+    assert heading(decode(data)) == [i % 36000 / 100 for i in range(40_000)]
+
+
 def test_midnight_falls_between_two_sentences() -> None:
     late = at("2026-12-31T23:59:59")
     decoded = decode(
