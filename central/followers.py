@@ -9,13 +9,18 @@ ever, and nobody else notices.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from central.changes import Change, ChangeLog
+import numpy as np
+import numpy.typing as npt
+
+from central.changes import Change, ChangeLog, Op
 from central.quarantine import Case, Quarantine, Reason
 from central.store import Store, StoreRefused
+from tidegate.clock import NAT
 from tidegate.codec import values_of
 
 _log = logging.getLogger(__name__)
@@ -52,6 +57,10 @@ class Standing:
     """Changes that the store will never take, since the start."""
     changes: int
     """Changes that the store has taken, since the start."""
+    delay_p50_s: float | None
+    """Half of the newest samples took no longer from their arrival at the gateway until they were in the store."""
+    delay_p99_s: float | None
+    """99 of 100 of them took no longer."""
 
 
 class Follower:
@@ -68,6 +77,7 @@ class Follower:
         self._error = ""
         self._since_ns: int | None = None
         self._refused = self._taken = 0
+        self._delays = _Delays()
         self._committed_s = float("-inf")
         self._ready = threading.Event()
         self._stop = threading.Event()
@@ -78,7 +88,10 @@ class Follower:
     def standing(self) -> Standing:
         """How it does now."""
         lag = max(self._changes.last - self._position, 0)
-        return Standing(self.name, self._position, lag, self._error, self._since_ns, self._refused, self._taken)
+        p50_s, p99_s = self._delays.quantiles()
+        return Standing(
+            self.name, self._position, lag, self._error, self._since_ns, self._refused, self._taken, p50_s, p99_s
+        )
 
     @property
     def alive(self) -> bool:
@@ -152,6 +165,7 @@ class Follower:
             self._changes.block(self._position, 0.2)
             return False
         self._give(batch)
+        self._delays.add([change for _, change in batch], time.time_ns())
         self._position = batch[-1][0]
         self._taken += len(batch)
         self._works()
@@ -210,3 +224,27 @@ class Follower:
                 self.store.close()
             except Exception:
                 _log.exception("%s: cannot be closed in order", self.name)
+
+
+class _Delays:
+    """How long the newest samples took from arrival to store. Written by one thread, read by any."""
+
+    def __init__(self) -> None:
+        self._newest: deque[npt.NDArray[np.float64]] = deque(maxlen=2000)
+
+    def add(self, changes: Sequence[Change], now_ns: int) -> None:
+        """These are in the store since now."""
+        for change in changes:
+            time_ns = change.frame.time
+            if change.op is Op.INSERT and len(time_ns) and change.frame.arrival.utc_ns != NAT:
+                # A Frame keeps when its first sample arrived; the others came as far behind as their times are apart.
+                arrived_ns = change.frame.arrival.utc_ns + (time_ns - time_ns[0])
+                self._newest.append((now_ns - arrived_ns) / 1e9)
+
+    def quantiles(self) -> tuple[float | None, float | None]:
+        """(median, 99th percentile), seconds; None before the first."""
+        newest = list(self._newest)
+        if not newest:
+            return None, None
+        p50_s, p99_s = np.quantile(np.concatenate(newest), (0.5, 0.99))
+        return float(p50_s), float(p99_s)

@@ -228,6 +228,8 @@ class FollowerView(_Model):
     error: str
     since_ns: int | None
     refused: int
+    delay_p50_s: float | None = Field(description="half of the newest samples were in it so long after their arrival")
+    delay_p99_s: float | None = Field(description="99 of 100 of them")
 
 
 class HubView(_Model):
@@ -301,6 +303,8 @@ def overview(hub: Hub, window: Window, now_ns: int) -> Overview:
                     error=f.error,
                     since_ns=f.since_ns,
                     refused=f.refused,
+                    delay_p50_s=f.delay_p50_s,
+                    delay_p99_s=f.delay_p99_s,
                 )
                 for f in hub.followers()
             ],

@@ -7,7 +7,7 @@ ledger, or there twice, is duplicated.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,13 +28,15 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One sample in the database: its values by parameter (None where missing), flags likewise, and when it was
-    stored."""
+    """What the database holds of one instrument at one time: values and flags by parameter, None where missing.
+
+    `inserts` says how many times each value was put there as new, where the database can tell.
+    """
 
     time_ns: int
     values: Mapping[str, Any]
     flags: Mapping[str, Any]
-    copies: int = 1
+    inserts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,45 +71,49 @@ def read_ledger(path: Path) -> list[Said]:
 
 
 def compare(name: str, said: list[Said], stored: Iterable[Stored]) -> Comparison:
-    """One instrument's ledger against its samples in the database."""
+    """One instrument's ledger against what the database holds of it."""
     result = Comparison(acquired=len(said))
-    forms = {frozenset(one.values) for one in said}
-    pool: dict[Key, int] = defaultdict(int)
+    at: dict[int, Stored] = {}
     for sample in stored:
-        result.stored += sample.copies
+        at[sample.time_ns] = sample
         result.flags.update(_flags(sample.flags))
-        form = _form(sample.values, forms)
-        pool[_key(form, sample.time_ns, sample.values)] += sample.copies
-    untimed = {frozenset(one.values) for one in said if one.time_ns is None}
-    if untimed:
-        merged: dict[Key, int] = defaultdict(int)
-        for (form, time_ns, values), copies in pool.items():
-            merged[form, None if form in untimed else time_ns, values] += copies
-        pool = merged
-    for one in said:
-        key = _key(frozenset(one.values), one.time_ns, one.values)
-        if pool.get(key):
-            pool[key] -= 1
-        else:
+    claimed: Counter[tuple[int, str]] = Counter()
+    unplaced = [one for one in said if one.time_ns is None]
+    for one, time_ns in [*((one, one.time_ns) for one in said if one.time_ns is not None), *_placed(unplaced, at)]:
+        found = at.get(time_ns) if time_ns is not None else None
+        if found is None or any(_plain(found.values.get(p)) != _plain(v) for p, v in one.values.items()):
             result.lost += 1
             if result.lost <= 3:
-                result.remarks.append(f"{name}: lost {dict(one.values)} of {one.time_ns or one.at_ns}")
-    for (_, time_ns, values), copies in pool.items():
-        if copies:
-            result.duplicated += copies
+                result.remarks.append(f"{name}: lost {dict(one.values)} said at {one.at_ns}")
+            continue
+        result.stored += 1
+        claimed.update((found.time_ns, parameter) for parameter in one.values)
+    ledgered = {parameter for one in said for parameter in one.values}
+    for sample in at.values():
+        # What an instrument does not put into its ledger (its status, say) stands beside what it does.
+        judged = ledgered & sample.values.keys() or sample.values.keys()
+        more = max(sample.inserts.get(parameter, 1) - claimed[sample.time_ns, parameter] for parameter in judged)
+        if more > 0:
+            result.duplicated += more
+            result.stored += more
             if result.duplicated <= 3:
-                result.remarks.append(f"{name}: {copies} more than said of {values} at {time_ns}")
+                result.remarks.append(f"{name}: {more} more than said at {sample.time_ns}: {dict(sample.values)}")
     return result
 
 
-def _form(values: Mapping[str, Any], forms: Iterable[frozenset[str]]) -> frozenset[str]:
-    """Which kind of record of the ledger a stored sample is: the largest whose values it all has."""
-    fitting = [form for form in forms if form <= values.keys()]
-    return max(fitting, key=len) if fitting else frozenset(values)
-
-
-def _key(form: frozenset[str], time_ns: int | None, values: Mapping[str, Any]) -> Key:
-    return form, time_ns, tuple((name, _plain(values[name])) for name in sorted(form))
+def _placed(said: list[Said], at: Mapping[int, Stored]) -> Iterator[tuple[Said, int | None]]:
+    """Samples that carry no time of their own, each with the time of the stored one that is its own: of equal
+    values, the earliest that is not taken yet."""
+    places: dict[Key, deque[int]] = defaultdict(deque)
+    for names in {tuple(sorted(one.values)) for one in said}:
+        for time_ns in sorted(at):
+            values = at[time_ns].values
+            if all(name in values for name in names):
+                places[names, tuple(_plain(values[name]) for name in names)].append(time_ns)
+    for one in said:
+        names = tuple(sorted(one.values))
+        free = places[names, tuple(_plain(one.values[name]) for name in names)]
+        yield one, free.popleft() if free else None
 
 
 def _plain(value: Any) -> Any:

@@ -22,6 +22,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from demo import archive, influx, journal
 from demo.ledger import Comparison, Stored, compare, read_ledger
 
 _HERE = Path(__file__).parent
@@ -108,6 +109,7 @@ class Demo:
             self._tidegate(name, "gateway", "simulate", one.kind, *ledger, *one.options)
         self._wait_for_port(self.broker_port, "broker")
         self._tidegate("hub", "hub", "run", str(self.run / "hub.toml"))
+        self._wait_for_port(self.http_port, "hub")
         self._tidegate("station", "gateway", "run", str(self.run / "station.toml"))
         self._tidegate("ship", "gateway", "run", str(self.run / "ship.toml"))
         deadline_s = time.monotonic() + _START_S
@@ -118,11 +120,13 @@ class Demo:
             time.sleep(0.2)
 
     def _all_heard(self) -> bool:
-        platforms = {p["platform"]: p for p in self.get("/platforms") or []}
-        return all(
-            platforms.get(one.platform, {}).get("instruments", {}).get(one.instrument, {}).get("samples")
-            for one in self.instruments
-        )
+        overview = self.get("/platforms")
+        samples = {
+            (platform["name"], instrument["name"]): instrument["samples"]
+            for platform in (overview or {"platforms": []})["platforms"]
+            for instrument in platform["instruments"]
+        }
+        return all(samples.get((one.platform, one.instrument)) for one in self.instruments)
 
     def get(self, path: str) -> Any:
         """A JSON answer of the hub; None while it does not answer."""
@@ -140,8 +144,11 @@ class Demo:
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
                 raise DemoFailed(f"{name} ended with {process.returncode}; {log} ends with:\n{tail}")
 
-    def stop(self) -> None:
-        """Winds down in the order of the data; nothing that was said is left behind on the way."""
+    def stop(self) -> float:
+        """Winds down in the order of the data; nothing that was said is left behind on the way.
+
+        Returns what 99 of 100 samples needed from their arrival at the gateway to the database, in milliseconds.
+        """
         simulators = [self.processes[f"{one.platform}.{one.instrument}"] for one in self.instruments]
         for process in simulators:
             process.send_signal(signal.SIGUSR1)
@@ -149,17 +156,26 @@ class Demo:
         self._end("station", "ship")
         for process in simulators:
             process.terminate()
-        self._wait_until_stored()
+        overview = self._when_stored()
         self._end("hub")
         self._end("broker", *(f"{one.platform}.{one.instrument}" for one in self.instruments))
+        store = "influxdb" if self.influxdb else "archive"
+        delays = {f["name"]: f["delay_p99_s"] for f in overview["hub"]["followers"]}
+        return round(1000 * (delays.get(store) or float("nan")), 1)
 
-    def _wait_until_stored(self) -> None:
+    def _when_stored(self) -> dict[str, Any]:
+        """The hub's overview as soon as its stores have all that it has."""
         deadline_s = time.monotonic() + 10.0
         while time.monotonic() < deadline_s:
-            health = self.get("/health")
-            if health and not health["journal_lag"] and not any(f["lag"] for f in health["followers"].values()):
-                return
+            overview: dict[str, Any] | None = self.get("/platforms")
+            if overview and not overview["hub"]["unjudged"] and not any(f["lag"] for f in overview["hub"]["followers"]):
+                return overview
             time.sleep(0.1)
+        raise DemoFailed(f"the hub did not store everything within 10 s; see {self.run / 'logs'}/hub.log")
+
+    def journaled(self) -> int:
+        """Samples in the hub's journal, counted from the journal itself; after `stop`."""
+        return journal.samples(self.run / "hub" / "journal")
 
     def _end(self, *names: str) -> None:
         for name in names:
@@ -182,10 +198,8 @@ class Demo:
 
     def _stored(self) -> dict[tuple[str, str], list[Stored]]:
         if self.influxdb:
-            from demo.influx import stored
-        else:
-            from demo.archive import stored
-        return stored(self)
+            return influx.stored(self.influxdb)
+        return archive.stored(self.run / "hub" / "archive.duckdb")
 
     def _configuration(self, name: str) -> str:
         values = {

@@ -12,8 +12,12 @@ import typer
 
 from gateway import config as configuration
 from gateway.config import ConfigError
+from gateway.simulate import simulate
+from gateway.transports import open_transport
 
 app = typer.Typer(help="The gateway on a station or a ship.", no_args_is_help=True)
+
+app.command()(simulate)
 
 Config = Annotated[Path, typer.Argument(help="The gateway's TOML file.")]
 
@@ -57,7 +61,7 @@ def check(config: Config) -> None:
     loaded = load(config)
     typer.echo(f"{config}: good. Platform {loaded.platform.name}, {len(loaded.instruments)} instruments.")
     for name, instrument in loaded.instruments.items():
-        typer.echo(f"  {name}: {instrument.driver} on {instrument.port}")
+        typer.echo(f"  {name}: {instrument.driver} on {open_transport(instrument.port).name}")
 
 
 @app.command()

@@ -30,16 +30,17 @@ class Sea:
     def level_m(self, t_s: float | Array) -> Array:
         """Water level above the station's datum."""
         hours = np.asarray(t_s, np.float64) / 3600.0
-        level: Array = self.mean_level_m + 0.03 * np.sin(2 * np.pi * hours / 0.35)
+        level = np.asarray(self.mean_level_m + 0.03 * np.sin(2 * np.pi * hours / 0.35))
         for speed, amplitude, phase in _CONSTITUENTS:
             level = level + amplitude * np.cos(np.radians(speed * hours - phase))
-        return level
+        return np.asarray(level, np.float64)
 
     def temperature_c(self, t_s: float | Array, depth_m: float = 5.0) -> Array:
         """Sea water temperature: a daily cycle that fades with depth, and internal waves."""
         t = np.asarray(t_s, np.float64)
         day = 2 * np.pi * (t / 86400.0 - 0.58)
-        return 29.1 - 0.06 * depth_m + 0.35 * np.exp(-depth_m / 8) * np.cos(day) + 0.05 * np.sin(2 * np.pi * t / 930.0)
+        swing = 0.35 * np.exp(-depth_m / 8) * np.cos(day) + 0.05 * np.sin(2 * np.pi * t / 930.0)
+        return np.asarray(29.1 - 0.06 * depth_m + swing, np.float64)
 
     def salinity(self, t_s: float | Array, depth_m: float = 5.0) -> Array:
         """Practical salinity."""
