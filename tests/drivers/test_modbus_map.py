@@ -275,6 +275,17 @@ def test_where_nothing_was_answered_there_is_no_sample() -> None:
     assert frames(driver.feed(b"".join(answer(r, [0] * r[5]) for r in requests(driver)), AT))
 
 
+def test_an_answer_never_joins_the_sample_of_another_poll() -> None:
+    driver = modbus(**THREE)
+    first, second, third = requests(driver)
+    torn = answer(first, [1, 0, 1]) + answer(second, [10000]) + answer(second, [10010]) + answer(third, [0, 0])
+    decoded = driver.feed(torn, AT)
+    assert kinds(decoded) == ["truncated", "truncated"]
+    early, late = (f.take([i]) for f in frames(decoded) for i in range(len(f)))
+    assert [f.columns["air_pressure"][0] for f in (early, late)] == [1000.0, 1001.0]
+    assert early.missing("sea_water_temperature")[0] == late.missing(LEVEL)[0] == Missing.NO_ANSWER
+
+
 def test_a_poll_whose_records_are_not_all_there_is_told_and_keeps_what_it_has() -> None:
     driver = modbus(**THREE)
     first, second, third = requests(driver)

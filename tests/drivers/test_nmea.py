@@ -415,6 +415,13 @@ def test_a_missing_checksum_is_taken_only_where_it_is_optional() -> None:
         assert heading(decoded) == [218.53]
 
 
+def test_a_cut_sentence_without_checksum_is_no_shorter_number() -> None:
+    decoded = decode(b"$SDDPT,12.34,1" + HDT, checksum="optional")
+    assert kinds(decoded) == ["truncated"]
+    assert [f.schema.kind for f in frames(decoded)] == ["heading"]
+    assert kinds(decode(b"$SDDPT,12.34,1", checksum="optional")) == ["truncated"]
+
+
 @pytest.mark.parametrize("at_byte", range(1, len(HDT) - 2))
 def test_a_sentence_cut_anywhere_does_not_harm_the_next(at_byte: int) -> None:
     decoded = decode(HDT[:at_byte] + HDT)
