@@ -26,6 +26,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -343,7 +344,7 @@ def _as_list(change: Change, data: bytes | None) -> list[Any]:
         column = change.flags[name]
         if column.shape != frame.columns[name].shape or column.dtype != np.uint8:
             raise ValueError(f"{change.platform}/{frame.instrument}: flags of {name} are not shaped as its values")
-        flags.append(pack(column.reshape(len(frame), -1)) if len(frame) else b"")
+        flags.append(_packed_flags(column))
     stages = change.stages
     return [
         int(change.op),
@@ -354,6 +355,20 @@ def _as_list(change: Change, data: bytes | None) -> list[Any]:
         encode_frame(frame) if data is None else data,
         flags,
     ]
+
+
+@lru_cache(maxsize=256)
+def _packed_constant(flag: int) -> bytes:
+    return pack(np.full((1, 1), flag))
+
+
+def _packed_flags(column: Flags) -> bytes:
+    """As `pack` packs them. Nearly all columns of flags are constant, and those pack to the same bytes whatever their
+    shape."""
+    if not column.size:
+        return b""
+    lowest = int(column.min())
+    return _packed_constant(lowest) if lowest == int(column.max()) else pack(column.reshape(len(column), -1))
 
 
 def _from_list(entry: Any, schemas: Mapping[bytes, Schema]) -> Change:

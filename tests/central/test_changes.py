@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central.changes import Change, ChangeLog, Flag, Op, Stages
+from central.changes import Change, ChangeLog, Flag, Op, Stages, _packed_flags
 from tidegate.clock import Arrival, TimeSource
-from tidegate.codec import CodecError, encode_frame
+from tidegate.codec import CodecError, encode_frame, unpack
 from tidegate.frame import MISSING_INT, Cells, Field, Frame, Missing, Schema
 
 CTD = Schema("ctd", (Field("sea_water_temperature", "degC", 1e-4), Field("sample_count", "1", 1.0, integer=True)))
@@ -32,7 +33,7 @@ def ctd(start: int, n: int = 4) -> Frame:
         np.arange(n, dtype=np.int64) * 1_000_000_000 + start * 60_000_000_000,
         {"sea_water_temperature": temperature, "sample_count": counts},
         TimeSource.INSTRUMENT,
-        Arrival(5, 6, "00" * 8, True),
+        Arrival(5_000, 6_000, "00" * 8, True),
         {"sea_water_temperature": reasons},
     )
 
@@ -178,8 +179,8 @@ def test_readers_in_other_threads_see_each_change_once_in_order(tmp_path: Path) 
     with ChangeLog(tmp_path) as log:
 
         def follow() -> None:
-            position = 0
-            while position < total:
+            position, end_s = 0, time.monotonic() + 10
+            while position < total and time.monotonic() < end_s:
                 log.block(position, 5.0)
                 for position, got in log.read(position, limit=7):  # noqa: B007, B020
                     seen.append(got.seq)
@@ -221,6 +222,15 @@ def test_a_cursor_outlives_the_process(tmp_path: Path) -> None:
     with ChangeLog(tmp_path) as log:
         assert log.cursor("influx").position == 1
         assert [cursor for cursor, _ in log.read(log.cursor("influx").position)] == [2]
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (70,), (1, 5), (40, 3)])
+@pytest.mark.parametrize("flag", list(Flag))
+def test_constant_flags_unpack_to_what_they_were(shape: tuple[int, ...], flag: Flag) -> None:
+    column = np.full(shape, flag, np.uint8)
+    packed = _packed_flags(column)
+    assert len(packed) < 5
+    np.testing.assert_array_equal(unpack(packed, (shape[0], column.size // shape[0])).reshape(shape), column)
 
 
 def test_flags_that_do_not_fit_are_refused(tmp_path: Path) -> None:
