@@ -46,7 +46,6 @@ def mosquitto() -> str | None:
 def run(port: int, directory: Path) -> None:
     """Becomes the broker; does not return."""
     program = mosquitto()
-    directory.mkdir(parents=True, exist_ok=True)
     if program:
         config = directory / "mosquitto.conf"
         config.write_text(_MOSQUITTO.format(port=port))
@@ -64,4 +63,6 @@ def run_embedded(port: int, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    (run_embedded if "--embedded" in sys.argv else run)(int(sys.argv[1]), Path(sys.argv[2]))
+    folder = Path(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    (run_embedded if "--embedded" in sys.argv else run)(int(sys.argv[1]), folder)

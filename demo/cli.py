@@ -28,6 +28,7 @@ def demo(
     port: Annotated[int | None, typer.Option(help="Of the page; 8080 where it is free.")] = None,
     influxdb: Annotated[str | None, typer.Option(help="Store in this InfluxDB 1.x (URL), else in DuckDB.")] = None,
     database: Annotated[str, typer.Option(help="The InfluxDB database.")] = "tidegate_demo",
+    embedded_broker: Annotated[bool, typer.Option(help="Use the embedded broker though Mosquitto is here.")] = False,
 ) -> None:
     """Run the whole system on this machine: simulated instruments, two gateways, a broker, the hub and its page.
 
@@ -42,7 +43,7 @@ def demo(
             typer.echo(f"{run} holds an earlier demo: remove it, or choose another --directory", err=True)
             raise typer.Exit(2)
         try:
-            result, report = _run(Demo(run, page, settings), seconds, quiet=as_json)
+            result, report = _run(Demo(run, page, settings, embedded_broker=embedded_broker), seconds, quiet=as_json)
         except DemoFailed as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from None

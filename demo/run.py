@@ -67,12 +67,15 @@ class DemoFailed(RuntimeError):
 class Demo:
     """The running demo. Use as a context manager: whatever happens, no process is left behind."""
 
-    def __init__(self, run: Path, http_port: int, influxdb: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, run: Path, http_port: int, influxdb: Mapping[str, str] | None = None, *, embedded_broker: bool = False
+    ) -> None:
         self.run = run
         self.http_port = http_port
         self.broker_port = free_port()
         self.radar_port = free_port()
         self.influxdb = influxdb
+        self._embedded = ("--embedded",) if embedded_broker else ()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.instruments = instruments(run, self.radar_port)
         for folder in ("ports", "ledgers", "logs"):
@@ -102,7 +105,7 @@ class Demo:
         """Starts all parts and returns when the hub answers and every instrument has been heard of."""
         for name in ("hub", "station", "ship"):
             (self.run / f"{name}.toml").write_text(self._configuration(name))
-        self._spawn("broker", "-m", "demo.broker", str(self.broker_port), str(self.run / "broker"))
+        self._spawn("broker", "-m", "demo.broker", str(self.broker_port), str(self.run / "broker"), *self._embedded)
         for one in self.instruments:
             name = f"{one.platform}.{one.instrument}"
             ledger = ("--ledger", str(self.run / "ledgers" / f"{name}.jsonl"), "--instrument", one.instrument)
