@@ -43,16 +43,20 @@ Promises
   not given to anyone.
 * A failed fsync is never forgiven: the kernel may have thrown the pages away and call the next fsync a success. The
   segment is abandoned and its records that are not known to be on disk are written again into a new one. `durable`
-  advances only when that has been synced. Only if it fails too is the error raised; it is tried again at each call.
+  advances only when that has been synced. Only if it fails too is the error raised; it is tried again at each call,
+  and by the next process. So an append that was kept in this way has not failed, and nobody appends it twice.
 * Damage costs the records it hits and no other, whatever it is: torn tails, flipped bits, zeroed blocks, unreadable
   sectors, lost or foreign files. It is listed in `damage`, by record number as far as that can be told, and the numbers
   are in `lost()`. No content of any file keeps a journal from opening.
 * A cursor is never ahead of the data: committing a position makes the records up to it durable first.
 
 Not promised: that damage is found before it is read (opening checks the newest segment only, so that it takes a
-second and not an hour); that `append_many` is all or nothing after a power cut (a beginning of it may remain);
-protection against someone who can read and write the folder (a CRC is no signature); anything on a disk that lies
-about fsync, or on network file systems.
+second and not an hour); that a newest file that vanished whole is missed, unless a cursor had reached it; that
+`append_many` is all or nothing after a power cut (a beginning of it may remain); protection against someone who can
+read and write the folder (a CRC is no signature); anything on a disk that lies about fsync, or on network file systems.
+
+One core of a present-day computer takes 150,000 to 450,000 appends of 60 bytes a second, a million by `append_many`,
+and opens ten million records in a fifth of a second.
 
 Threads
 -------

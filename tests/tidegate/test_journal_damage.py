@@ -69,6 +69,9 @@ def test_tail_of_zeros_after_a_power_cut(left: int, zeros: int) -> None:
     content = files.contents(_segments(files)[-1])
     del content[len(content) - SIZE + left :]
     content.extend(bytes(zeros))
+    if left == SIZE:
+        with Journal(FOLDER, files=files) as journal:
+            assert journal.last == 8, "zeros hide no numbers"
     _check_only_lost(files, {8} if left < SIZE else set(), told=left > 0)
 
 
@@ -92,6 +95,47 @@ def test_each_bit_of_a_record_in_an_older_segment_flipped(number: int) -> None:
             assert _lost(journal) == {number}
             (damage,) = journal.damage
             assert (damage.first_lost, damage.last_lost) == (number, number)
+
+
+def test_next_record_is_found_wherever_it_lies_in_what_is_read_at_once() -> None:
+    for size in range(65_536 - 100, 65_536 + 10):
+        files = ForgetfulFiles()
+        with Journal(FOLDER, files=files) as journal:
+            journal.append_many([b"hit", b"x" * size, b"next"])
+        files.contents(_segments(files)[0])[SEGMENT_HEADER_BYTES] ^= 1  # the search begins in the first record
+        files.contents(_segments(files)[0])[SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES + 3] ^= 1  # and in the second
+        with Journal(FOLDER, files=files) as journal:
+            assert [record.number for record in journal.read()] == [3]
+            assert list(journal.lost()) == [(1, 2)]
+
+
+def test_numbers_in_a_file_that_go_back_are_not_believed() -> None:
+    files = _filled()
+    path = _segments(files)[0]
+    segment = Segment.named(path.name)
+    assert segment
+    content = files.contents(path)
+    content.extend(segment.record(3, b"again", len(content)))
+    content.extend(segment.record(9, b"new", len(content)))
+    with Journal(FOLDER, files=files) as journal:
+        assert dict(journal.read()) == {**PAYLOADS, 9: b"new"}
+        assert [damage.first_lost for damage in journal.damage] == [None]
+
+
+def test_reader_takes_back_what_it_thought_of_a_record_that_was_being_written() -> None:
+    files = _filled()
+    path = _segments(files)[0]
+    content = files.contents(path)
+    for kept in (5, 25):
+        end = bytes(content[len(content) - SIZE + kept :])
+        del content[len(content) - SIZE + kept :]
+        reader = Journal.reader(FOLDER, files=files)
+        assert dict(reader.read()).keys() == PAYLOADS.keys() - {8}
+        assert len(reader.damage) == 1
+        content.extend(end)
+        assert dict(reader.read(7)) == {8: PAYLOADS[8]}
+        assert not reader.damage
+        assert not list(reader.lost())
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

@@ -363,6 +363,20 @@ def test_failed_fsync_is_not_believed_later() -> None:
         assert journal.append(b"three") == 3
 
 
+def test_failed_fsync_is_not_believed_by_the_next_process_either() -> None:
+    files = ForgetfulFiles()
+    journal = Journal(FOLDER, fsync_window_s=1e9, files=files)
+    journal.append(b"one")
+    files.failing_syncs = 2
+    with pytest.raises(OSError, match="check the disk"):
+        journal.sync()
+    files.kill()
+    assert Journal(FOLDER, files=files).durable == 1
+    files.restart(lambda count: 0)
+    with Journal(FOLDER, files=files) as journal:
+        assert dict(journal.read()) == {1: b"one"}
+
+
 def test_failed_fsync_on_a_dying_disk_is_raised_and_nothing_is_called_durable() -> None:
     files = ForgetfulFiles()
     journal = Journal(FOLDER, fsync_window_s=1e9, files=files)
@@ -395,6 +409,17 @@ def test_refused_critical_record_is_taken_back() -> None:
     files.restart(lambda count: 0)
     with Journal(FOLDER, files=files) as journal:
         assert dict(journal.read()) == {1: b"one", 2: b"two"}
+
+
+def test_power_cut_right_after_a_segment_was_begun_is_no_damage() -> None:
+    files = ForgetfulFiles()
+    journal = Journal(FOLDER, fsync_window_s=1e9, files=files)
+    journal.append(b"one")
+    files.restart(lambda count: 0)
+    with Journal(FOLDER, files=files) as journal:
+        assert not journal.damage
+        assert not list(journal.lost())
+        assert journal.append(b"one") == 1
 
 
 def test_syncs_at_most_once_per_window_and_as_often_as_promised() -> None:
