@@ -10,8 +10,8 @@ our own store's code (values and flags, what the hub writes but for corrections)
 one connection, `/write` without gzip, each request after the answer to the one before. Nothing receives, decodes,
 judges or renders there, so this is a bound and no rival. The clock stops at the same query.
 
-Broker, hub, InfluxDB and publisher share the processors of this machine, which cannot be otherwise on one machine: on two
-cores the peer has both for InfluxDB, and ours has what the other three leave it.
+Broker, hub, InfluxDB and publisher share the processors, which cannot be otherwise on one machine: of two cores the
+peer has both for InfluxDB, and our hub what the other three leave it.
 """
 
 import http.client
