@@ -446,6 +446,26 @@ class _Origins:
             yield blocks[n], np.flatnonzero(block_of == n), sure
 
 
+def restored(path: Path, intake: Intake, changes: ChangeLog) -> Registry:
+    """The registry as it was at the end of the change log: from its snapshot, or from the journal's beginning."""
+    registry = Registry.load(path, newest=intake.last, cursor=changes.last)
+    if registry is None:
+        registry = Registry()
+        for number, payload in intake.read(0):
+            if number > changes.source:
+                break
+            try:
+                received = Received.unpacked(payload)
+                place = topics.split(received.topic)
+                if received.kind is Kind.BIRTH and place is not None:
+                    registry.birth(read_birth(place[0], received.data), number, received.received_ns)
+            except ValueError as error:
+                _log.error("journal %s: record %d: %s", intake.journal.directory, number, error)
+    for cursor, change in changes.read(registry.cursor):
+        registry.count([change], cursor)
+    return registry
+
+
 def _undecodable(envelope: Envelope, received: Received, u: Undecoded, source: tuple[int, int]) -> Case:
     detail = f"epoch {envelope.epoch} seq {envelope.seq}: {u.error}"
     at_ns = received.received_ns

@@ -24,18 +24,16 @@ import uvicorn
 from central.changes import ChangeLog
 from central.config import HubConfig, InfluxDb
 from central.followers import Follower, Standing
-from central.ingest import Ingest, read_birth, rebuild
+from central.ingest import Ingest, rebuild
 from central.ledger import Ledger
-from central.process import Processor
+from central.process import Processor, restored
 from central.qc import engine as qc_engine
 from central.qc import tests as qc_tests
 from central.quarantine import Quarantine
-from central.received import Intake, Kind, Received
-from central.registry import Registry
+from central.received import Intake
 from central.store import Store
 from central.store.duckdb import DuckDBStore
 from central.store.influx import InfluxDB1Store, InfluxDB2Store
-from tidegate import topics
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +68,7 @@ class Hub:
                 )
             self.ledger = Ledger.load(folder / "ledger.json", newest=self.intake.last)
             rebuild(self.ledger, self.intake)
-            self.registry = self._registered()
+            self.registry = restored(self._registry_file, self.intake, self.changes)
             self.ingest = Ingest(
                 self.name,
                 config.broker,
@@ -197,24 +195,6 @@ class Hub:
 
     def _follow(self, name: str, open_store: Any) -> None:
         self._followers[name] = Follower(name, open_store, self.changes, self.quarantine)
-
-    def _registered(self) -> Registry:
-        registry = Registry.load(self._registry_file, newest=self.intake.last, cursor=self.changes.last)
-        if registry is None:
-            registry = Registry()
-            for number, payload in self.intake.read(0):
-                if number > self.changes.source:
-                    break
-                try:
-                    received = Received.unpacked(payload)
-                    place = topics.split(received.topic)
-                    if received.kind is Kind.BIRTH and place is not None:
-                        registry.birth(read_birth(place[0], received.data), number, received.received_ns)
-                except ValueError as error:
-                    _log.error("journal: record %d: %s", number, error)
-        for cursor, change in self.changes.read(registry.cursor):
-            registry.count([change], cursor)
-        return registry
 
 
 async def run(config: HubConfig, stop: asyncio.Event, listening: "asyncio.Future[str] | None" = None) -> None:
