@@ -21,7 +21,7 @@ from tests.recordings import DATA
 from tidegate.clock import Arrival
 from tidegate.codec import encode_frame
 from tidegate.envelope import Envelope, Lane, chain_hash, encode_envelope
-from tidegate.frame import Field, Frame, Schema, concatenate
+from tidegate.frame import Column, Field, Frame, Schema, concatenate
 from tidegate.topics import topic
 
 _RECORDING = DATA / "ctd/ooi_ctdbp_sbe16plusv2/20131123.ctdbp1.log"
@@ -49,7 +49,7 @@ def recorded() -> tuple[Frame, str]:
     """The samples of the recording with three parameters, and what they are of."""
     if not _RECORDING.exists():
         return _simulated(), "simulated SBE 37"
-    driver = Sbe16plus("ctd", Sbe16plus.Settings(columns=_PRINTED))
+    driver = Sbe16plus("ctd", Sbe16plus.Settings.model_validate({"columns": _PRINTED}))
     frames = [
         item
         for piece in pieces(iter([_RECORDING.read_bytes()]))
@@ -70,19 +70,20 @@ def recorded() -> tuple[Frame, str]:
 def _simulated() -> Frame:
     from drivers.simulators.sea import Sea
 
-    t = np.arange(3600)
-    values = {
+    t = np.arange(3600.0)
+    values: dict[str, Column] = {
         _PARAMETERS[0]: np.round(Sea().temperature_c(t), 4),
         _PARAMETERS[1]: np.round(5.2 + 0.01 * np.sin(t / 500), 5),
         _PARAMETERS[2]: np.round(Sea().level_m(t) + 5, 3),
     }
     schema = Schema("ctd", tuple(Field.of(name) for name in _PARAMETERS))
-    return Frame("ctd", schema, t * 10**9, values, arrival=Arrival(10**18, 10**15, "00" * 8, True))
+    return Frame("ctd", schema, (t * 1e9).astype(np.int64), values, arrival=Arrival(10**18, 10**15, "00" * 8, True))
 
 
 def envelopes(frame: Frame, batch: int) -> list[bytes]:
     """The samples as our gateway sends them."""
-    previous, made = bytes(16), []
+    previous = bytes(16)
+    made: list[bytes] = []
     for start in range(0, len(frame) - batch + 1, batch):
         piece = frame.take(slice(start, start + batch))
         made_ns = int(piece.time[-1]) + 200_000_000

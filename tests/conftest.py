@@ -1,7 +1,7 @@
 """Settings of all tests: hypothesis repeats its cases on every run; a skip is a failure where none may be."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
@@ -18,7 +18,7 @@ def pytest_report_header() -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With TIDEGATE_NO_SKIPS=1 a skipped test has failed: its reason is what must be mended here."""
     report = yield
     if _NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):

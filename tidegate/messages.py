@@ -49,9 +49,9 @@ class Birth(_Message):
     """The seq that the next Envelope will have."""
     boot: str = ""
     software: str = ""
-    latitude: float | None = Field(None, ge=-90, le=90)
+    latitude: float | None = Field(default=None, ge=-90, le=90)
     """Of a platform that stays; one that moves tells its position by an instrument."""
-    longitude: float | None = Field(None, ge=-180, le=360)
+    longitude: float | None = Field(default=None, ge=-180, le=360)
     moving: bool = False
     clock_disciplined: bool = False
     instruments: dict[Name, InstrumentBirth] = {}

@@ -1,6 +1,6 @@
 """Streaming equals batch: the engine's final flags, for any cutting and order, are those of one run over the series."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from central.changes import Op
 from central.qc.engine import Engine, Judged, judge, limits
 from central.qc.settings import QcTable
 from tidegate.clock import NAT, Arrival, TimeSource
-from tidegate.frame import Cells, Field, Frame, Schema
+from tidegate.frame import Cells, Column, Field, Frame, Schema
 
 LEVEL = "water_surface_height_above_reference_datum"
 GAUGE = Schema("tide_gauge", (Field.of(LEVEL), Field.of("sea_water_temperature"), Field.of("device_status")))
@@ -23,9 +23,9 @@ TABLES = (
 ARRIVAL = Arrival(0, 0, "00" * 8, True)
 
 
-def gauge(time_s: Sequence[float], level: Sequence[float], temperature: Sequence[float]) -> Frame:
-    time = (np.array(time_s) * 1e9).astype(np.int64)
-    values = {
+def gauge(time_s: Iterable[float], level: Sequence[float], temperature: Sequence[float]) -> Frame:
+    time = (np.array(list(time_s)) * 1e9).astype(np.int64)
+    values: dict[str, Column] = {
         LEVEL: np.array(level, np.float64),
         "sea_water_temperature": np.array(temperature, np.float64),
         "device_status": np.zeros(len(time), np.int64),
