@@ -67,13 +67,16 @@ class Quarantine:
             self._count(case)
 
     def add(self, cases: Sequence[Case]) -> None:
-        """Keep cases. A disk that refuses costs the evidence, which is logged, and not the count."""
+        """Keep cases. A disk that refuses costs the evidence, which is logged, and not the count.
+
+        Of many cases of one kind the log tells the 1st, 2nd, 4th, 8th and so on: whoever sends rubbish fills no disk.
+        """
         for case in cases:
             with self._lock:
-                self._count(case)
-            _log.warning(
-                "%s%s: %s: %s", case.platform, "/" * bool(case.instrument) + case.instrument, case.reason, case.detail
-            )
+                count = self._count(case)
+            if count & (count - 1) == 0:
+                whose = f"{case.platform}/{case.instrument}" if case.instrument else case.platform
+                _log.warning("%s: %s (%d so far): %s", whose, case.reason, count, case.detail)
             payload = packb(
                 [
                     case.reason.value,
@@ -86,14 +89,23 @@ class Quarantine:
                 ]
             )
             try:
-                try:
-                    self._journal.append(payload)
-                except JournalFull:
-                    journal = self._journal
-                    journal.forget(journal.first + (journal.last - journal.first) // 4)
-                    journal.append(payload)
+                self._append(payload)
             except OSError as error:
-                _log.error("the evidence for it cannot be kept: %s", error)
+                _log.error("evidence cannot be kept: %s", error)
+
+    def _append(self, payload: bytes) -> None:
+        journal = self._journal
+        while True:
+            try:
+                journal.append(payload)
+                return
+            except JournalFull:
+                # The oldest segment goes; where only the newest is left, it is the disk that is full.
+                step = 1
+                while not journal.forget(journal.first + step - 1):
+                    if journal.first + step > journal.last:
+                        raise
+                    step *= 2
 
     def sync(self) -> None:
         """Make what was added durable. Raises OSError where the disk fails."""
@@ -120,9 +132,11 @@ class Quarantine:
         """Let the folder go."""
         self._journal.close()
 
-    def _count(self, case: Case) -> None:
-        self._counts[case.platform, case.instrument, case.reason] += 1
+    def _count(self, case: Case) -> int:
+        key = case.platform, case.instrument, case.reason
+        self._counts[key] += 1
         self.source = max(self.source, case.source)
+        return self._counts[key]
 
     def _cases(self, after: int) -> Iterator[tuple[int, Case]]:
         for number, payload in self._journal.read(after):
