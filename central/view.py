@@ -544,8 +544,9 @@ def _against_expectation(recent: Recent | None, interval_s: float | None, now_ns
     if interval_s is None:
         return n, None
     covered_s = max((now_ns - int(recent.time[0])) / _S, 0.0)
-    # The sample that is due now may be on its way.
-    return n, max(int(covered_s / interval_s), n if covered_s < 2 * interval_s else 0)
+    expected = int(covered_s / interval_s)
+    # The sample that is due now may be on its way, or here already.
+    return n, n if n == expected + 1 else expected
 
 
 def _qc(recent: Recent | None) -> dict[str, int]:

@@ -1,25 +1,460 @@
-"""The data manager's page, in NiceGUI: mounted beside the API, from the same view."""
+"""The data manager's page, in NiceGUI: mounted beside the API and made of the same view.
 
+`/` has all platforms, worst first; `/platform/{name}` has one with its traces. Each open page has one timer, that sends
+the browser only what has changed; drawing works on arrays, in threads, and never asks the archive more than once for
+what memory does not hold.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import run, ui
 
-from central.view import Views
+from central.store import Stream
+from central.view import InstrumentView, PlatformView, Views, span
+from central.web import charts, drawing
+from central.web.history import Track, archived, tracks
+from central.web.tides import LEVEL, GaugeTide, Tides
+from tidegate.frame import Field, Schema
+from tidegate.vocabulary import PARAMETERS
+
+_OVERVIEW_S = 5.0
+_PLATFORM_S = 3.0
+_PROFILE_S = 15.0
+_TIDE_S = 120.0
+_ARCHIVE_S = 60.0
+_RANGES = (("15 min", 900), ("1 h", 3600), ("6 h", 6 * 3600), ("24 h", 86_400))
+_EAST, _NORTH = "eastward_sea_water_velocity", "northward_sea_water_velocity"
+
+_HEAD = """
+<style>{css}</style>
+<script>
+  window.tg = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => location.reload());
+</script>
+"""
+
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0b5cad"/>'
+    '<path d="M5 20c4 0 4-7 8-7s4 7 8 7 4-7 7-7" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/>'
+    "</svg>"
+)
 
 
 def mount(app: FastAPI, views: Views) -> None:
     """Put the page at `/` of the application. Once in a process."""
+    head = _HEAD.format(css=files("central.web").joinpath("page.css").read_text())
+    tides = Tides()
 
-    @ui.page("/")
-    def overview() -> None:
-        listing = ui.column()
+    @ui.page("/", title="Tidegate")
+    async def overview() -> None:
+        ui.add_head_html(head)
+        await _overview(views)
 
-        def refresh() -> None:
-            listing.clear()
-            with listing:
-                for platform in views.now().platforms:
-                    ui.label(f"{platform.state} {platform.name} {platform.reason}")
+    @ui.page("/platform/{name}")
+    async def platform(name: str) -> None:
+        ui.page_title(f"{name} · Tidegate")
+        ui.add_head_html(head)
+        await _Platform(views, tides, name).show()
 
-        refresh()
-        ui.timer(5.0, refresh)
+    ui.run_with(app, title="Tidegate", dark=None, tailwind=False, favicon=_ICON, show_welcome_message=False)
 
-    ui.run_with(app, title="Tidegate", dark=None, tailwind=False, show_welcome_message=False)
+
+def _html(classes: str = "") -> ui.html:
+    return ui.html("", sanitize=False).classes(classes)
+
+
+def _set(element: ui.html, content: str) -> None:
+    """Send only what has changed."""
+    if element.content != content:
+        element.content = content
+
+
+def _top(hub: str, *, back: bool) -> None:
+    home = '<a href="/">‹ all platforms</a>' if back else "<h1>Tidegate</h1>"
+    ui.html(
+        f'<div class="top">{home}<span class="small">{escape(hub)}</span><span class="right small">'
+        '<a href="/docs">feed and API</a><a href="/platforms">JSON</a><span>all times UTC</span></span></div>',
+        sanitize=False,
+    )
+
+
+async def _overview(views: Views) -> None:
+    with ui.element("main").classes("sheet"):
+        _top(f"hub {views.hub.name}", back=False)
+        strip = _html("strip card")
+        banner = _html()
+        with ui.element("div").classes("split"):
+            table = _html("card rows scroll")
+            with ui.element("div").classes("card map"):
+                with ui.element("div").style("position: relative"):
+                    ground = _html("ground")
+                    marks = _html("marks")
+                key = _html()
+
+    async def refresh() -> None:
+        view = await run.io_bound(views.now)
+        if view is None:  # the server is stopping
+            return
+        box = drawing.map_box(view.platforms)
+        _set(strip, drawing.strip(view))
+        _set(banner, drawing.banner(view))
+        _set(table, drawing.table(view))
+        _set(ground, await run.io_bound(drawing.ground, box) or "")
+        _set(marks, drawing.marks(view.platforms, box))
+        _set(key, drawing.key(p.state for p in view.platforms) + drawing.without_position(view.platforms))
+
+    await refresh()
+    ui.timer(_OVERVIEW_S, refresh)
+
+
+@dataclass(eq=False)
+class _Chart:
+    """One chart on the page: how to make its options, and what it was made of last."""
+
+    element: ui.echart
+    now: ui.html | None
+    instrument: str
+    make: Callable[[dict[str, Track], int, int], tuple[dict[str, Any] | None, str]]
+    least_s: float = 0.0
+    key: Any = None
+    drawn_s: float = float("-inf")
+
+
+class _Platform:
+    """The page of one platform, for one browser."""
+
+    def __init__(self, views: Views, tides: Tides, name: str) -> None:
+        self._views, self._tides, self._name = views, tides, name
+        self._range_s = 0
+        self._charts: list[_Chart] = []
+        self._shape: tuple[Any, ...] = ()
+        self._profile: dict[str, str] = {}
+        self._older: dict[str, tuple[tuple[int, ...], dict[str, Track]]] = {}
+        self._heads: dict[str, ui.html] = {}
+        self._tide_charts: list[tuple[str, ui.html, ui.element, ui.echart, ui.echart]] = []
+        self._tide_s = float("-inf")
+
+    async def show(self) -> None:
+        """Build the page, and keep it fresh."""
+        p = await self._find()
+        with ui.element("main").classes("sheet"):
+            _top("", back=True)
+            if p is None:
+                ui.html(
+                    f'<div class="card note">Nothing was ever heard of a platform {escape(repr(self._name))}.'
+                    ' <a href="/">All platforms</a></div>',
+                    sanitize=False,
+                )  # fmt: skip
+                return
+            self._range_s = _first_range_s(p)
+            self._head = _html()
+            with ui.element("div").style("display:flex;gap:12px 24px;flex-wrap:wrap;align-items:center"):
+                self._segment = ui.element("div").classes("seg")
+                self._ranges()
+                ui.html(drawing.flag_key(), sanitize=False)
+            self._body = ui.element("div")
+            with ui.element("div").classes("section"):
+                ui.html('<div class="head"><h2>Instruments</h2></div>', sanitize=False)
+                self._instruments = _html("card scroll")
+            with ui.element("div").classes("section cols"):
+                with ui.element("div"):
+                    ui.html(
+                        '<div class="head"><h2>Gaps</h2><span class="small">Envelopes that are not here</span></div>',
+                        sanitize=False,
+                    )
+                    self._gaps = _html("card scroll")
+                    ui.html(
+                        '<div class="head" style="margin:20px 0 10px"><h2>Silences</h2>'
+                        '<span class="small">no sample was taken, newest first</span></div>',
+                        sanitize=False,
+                    )
+                    self._silences = _html("card scroll")
+                with ui.element("div"):
+                    ui.html('<div class="head"><h2>Platform</h2></div>', sanitize=False)
+                    self._facts = _html("card")
+        await self._refresh()
+        ui.timer(_PLATFORM_S, self._refresh)
+
+    async def _find(self) -> PlatformView | None:
+        view = await run.io_bound(self._views.now)
+        return next((p for p in view.platforms if p.name == self._name), None) if view is not None else None
+
+    def _ranges(self) -> None:
+        self._segment.clear()
+        with self._segment:
+            for label, seconds in _RANGES:
+                link = ui.element("a").classes("on" if seconds == self._range_s else "").props("role=button tabindex=0")
+                with link:
+                    ui.html(label, sanitize=False, tag="span")
+                link.on("click", lambda _, s=seconds: self._choose(s))
+
+    async def _choose(self, seconds: int) -> None:
+        self._range_s = seconds
+        self._ranges()
+        await self._refresh()
+
+    async def _refresh(self) -> None:
+        p = await self._find()
+        if p is None:
+            return
+        now_ns = self._views.clock_ns()
+        known = self._views.hub.registry.platform(self._name)
+        hub = self._views.now().hub
+        _set(self._head, drawing.platform_head(p, hub))
+        for i in p.instruments:
+            if i.name in self._heads:
+                _set(self._heads[i.name], drawing.instrument_head(i))
+        _set(self._instruments, drawing.instruments(p))
+        _set(self._gaps, drawing.gaps(p))
+        _set(self._facts, drawing.facts(p, known.birth if known else None))
+        start_ns = now_ns - self._range_s * 1_000_000_000
+        data = {}
+        for i in p.instruments:
+            found = await run.io_bound(self._load, i.name, start_ns)
+            if found is not None:
+                data[i.name] = found
+        _set(self._silences, drawing.silences(self._silent(p, data), p))
+        shape = tuple((name, schema.id) for name, (schema, _) in data.items())
+        if shape != self._shape or not self._charts:
+            self._shape = shape
+            self._build(p, data)
+        await self._draw(data, start_ns, now_ns)
+        await self._draw_tides(p, now_ns)
+
+    def _load(self, instrument: str, start_ns: int) -> tuple[Schema, dict[str, Track]] | None:
+        """Tracks of an instrument; what memory does not hold is read from the archive once a minute at most."""
+        recent = self._views.window.recent(self._name, instrument)
+        if recent is None:
+            return None
+        archive = self._views.hub.archive
+        older: dict[str, Track] = {}
+        if archive is not None and len(recent.time) and recent.time[0] > start_ns:
+            key = (self._range_s, int(recent.time[0]), int(time.monotonic() / _ARCHIVE_S))
+            if self._older.get(instrument, ((), {}))[0] != key:
+                self._older[instrument] = key, archived(archive, self._name, instrument, recent, start_ns)
+            older = self._older[instrument][1]
+        return recent.schema, tracks(recent, older, start_ns)
+
+    # --- building ---
+
+    def _build(self, p: PlatformView, data: dict[str, tuple[Schema, dict[str, Track]]]) -> None:
+        self._body.clear()
+        self._charts, self._tide_charts, self._heads = [], [], {}
+        with self._body:
+            for i in p.instruments:
+                with ui.element("div").classes("section"):
+                    self._heads[i.name] = _html("head")
+                    _set(self._heads[i.name], drawing.instrument_head(i))
+                    if i.name not in data:
+                        ui.html('<div class="card note">No samples since the hub started.</div>', sanitize=False)
+                        continue
+                    schema, _ = data[i.name]
+                    if any(f.name == LEVEL and not f.profile for f in schema.fields):
+                        self._build_tide(i)
+                    if schema.cells is not None:
+                        self._build_profile(i, schema)
+                    with ui.element("div").classes("charts"):
+                        for f in schema.fields:
+                            if not f.profile:
+                                self._build_trace(i, f)
+
+    def _card(self, label: str, unit: str, plot: str) -> tuple[ui.echart, ui.html]:
+        with ui.element("div").classes("card chart"):
+            with ui.element("div").classes("label"):
+                shown = "" if unit == "1" else f' <span class="small">{escape(unit)}</span>'
+                ui.html(f"<span><b>{escape(label)}</b>{shown}</span>", sanitize=False)
+                now = _html("now")
+            return ui.echart({"series": []}).classes(f"plot {plot}"), now
+
+    def _build_trace(self, i: InstrumentView, f: Field) -> None:
+        element, now = self._card(_label(f.name), f.unit, "")
+
+        def make(data: dict[str, Track], start_ns: int, end_ns: int) -> tuple[dict[str, Any] | None, str]:
+            track = data[f.name]
+            options = charts.trace(
+                track.time, track.values, track.flags, decimals=f.decimals, interval_s=i.interval_s,
+                start_ns=start_ns, end_ns=end_ns,
+            )  # fmt: skip
+            return options, _newest(track, f)
+
+        self._charts.append(_Chart(element, now, i.name, make))
+
+    def _build_profile(self, i: InstrumentView, schema: Schema) -> None:
+        profiles = {f.name: f for f in schema.fields if f.profile}
+        cells = schema.cells
+        if not profiles or cells is None:
+            return
+        both = _EAST in profiles and _NORTH in profiles
+        choices = {"speed": "Current speed"} if both else {}
+        choices |= {name: _label(name) for name in profiles}
+        chosen = self._profile.setdefault(i.name, next(iter(choices)))
+
+        def values(data: dict[str, Track], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+            if name == "speed":
+                return np.hypot(data[_EAST].values, data[_NORTH].values)
+            return data[name].values
+
+        def heat(data: dict[str, Track], start_ns: int, end_ns: int) -> tuple[dict[str, Any] | None, str]:
+            name = self._profile[i.name]
+            f = profiles[_EAST if name == "speed" else name]
+            track = data[f.name]
+            shown = values(data, name)
+            usable = data[f.name].flags != 4
+            signed = name != "speed" and bool(np.nanmin(shown, initial=0.0) < 0)
+            failed = int(np.count_nonzero(~usable & np.isfinite(shown)))
+            options = charts.heat(
+                track.time, np.where(usable, shown, np.nan), cells, signed=signed, interval_s=i.interval_s,
+                start_ns=start_ns, end_ns=end_ns,
+            )  # fmt: skip
+            return options, f'<span class="small">{failed} failed values left out</span>' if failed else ""
+
+        def latest(data: dict[str, Track], start_ns: int, end_ns: int) -> tuple[dict[str, Any] | None, str]:
+            name = self._profile[i.name]
+            f = profiles[_EAST if name == "speed" else name]
+            if not len(data[f.name].time):
+                return None, ""
+            colours = ("--trace", "--trace-2", "--ink-2")
+            names = ("speed", _EAST, _NORTH) if both and name in ("speed", _EAST, _NORTH) else (name,)
+            lines = [
+                (_short(n), colour, values(data, n)[-1].astype(np.float64))
+                for n, colour in zip(names, colours, strict=False)
+            ]
+            taken = drawing.clock(int(data[f.name].time[-1]))
+            return charts.profile(lines, cells), f'<span class="small">{taken}</span>'
+
+        looks = {True: "looking up", False: "looking down", None: ""}[cells.upward]
+        with ui.element("div").classes("label").style("display:flex;gap:16px;align-items:center;margin-bottom:10px"):
+            select = ui.select(choices, value=chosen).props("dense outlined options-dense").style("min-width:220px")
+            ui.html(
+                f'<span class="small">{cells.count} cells of {cells.size_m:g} m, the first at {cells.first_m:g} m'
+                f"{', ' + looks if looks else ''}</span>",
+                sanitize=False,
+            )  # fmt: skip
+        with ui.element("div").classes("charts profile").style("margin-bottom:12px"):
+            units = next(iter(profiles.values())).unit
+            element, now = self._card("Profile against time", units, "tall")
+            self._charts.append(_Chart(element, now, i.name, heat, _PROFILE_S))
+            element, now = self._card("Newest profile", units, "tall")
+            self._charts.append(_Chart(element, now, i.name, latest))
+
+        async def choose() -> None:
+            self._profile[i.name] = str(select.value)
+            for chart in self._charts:
+                if chart.instrument == i.name:
+                    chart.key, chart.drawn_s = None, float("-inf")
+            await self._refresh()
+
+        select.on_value_change(choose)
+
+    def _build_tide(self, i: InstrumentView) -> None:
+        note = _html("small")
+        note.style("margin-bottom:10px")
+        holder = ui.element("div").classes("charts one").style("margin-bottom:12px")
+        with holder:
+            level, _ = self._card("Tide: observed and predicted", "m", "tall")
+            rest, _ = self._card("Residual: observed minus predicted", "m", "low")
+        holder.set_visibility(False)
+        self._tide_charts.append((i.name, note, holder, level, rest))
+        self._tide_s = float("-inf")
+
+    # --- drawing ---
+
+    async def _draw(self, data: dict[str, tuple[Schema, dict[str, Track]]], start_ns: int, now_ns: int) -> None:
+        step = max(self._range_s * 1_000_000_000 // 240, 1)
+        for chart in self._charts:
+            if chart.instrument not in data or time.monotonic() - chart.drawn_s < chart.least_s:
+                continue
+            held = self._views.window.recent(self._name, chart.instrument, now_ns)
+            key = (self._range_s, now_ns // step, held.version if held else 0)
+            if key == chart.key:
+                continue
+            options, now = chart.make(data[chart.instrument][1], start_ns, now_ns)
+            chart.key, chart.drawn_s = key, time.monotonic()
+            if options is not None:
+                chart.element.options.clear()
+                chart.element.options.update(options)
+            if chart.now is not None:
+                _set(chart.now, now)
+
+    async def _draw_tides(self, p: PlatformView, now_ns: int) -> None:
+        archive = self._views.hub.archive
+        if archive is None or not self._tide_charts or time.monotonic() - self._tide_s < _TIDE_S:
+            return
+        self._tide_s = time.monotonic()
+        for instrument, note, holder, level, rest in self._tide_charts:
+            stream = Stream(self._name, instrument, LEVEL)
+            tide = await run.io_bound(self._tides.of, archive, stream, p.latitude, now_ns)
+            if tide is None:
+                return
+            _set(note, _tide_note(tide, now_ns))
+            holder.set_visibility(bool(len(tide.predicted)))
+            if len(tide.predicted):
+                options = charts.tide(
+                    tide.time, tide.observed, tide.predicted_time, tide.predicted, now_ns=now_ns
+                )  # fmt: skip
+                for element, new in zip((level, rest), options, strict=True):
+                    element.options.clear()
+                    element.options.update(new)
+
+    def _silent(
+        self, p: PlatformView, data: dict[str, tuple[Schema, dict[str, Track]]]
+    ) -> list[tuple[str, int, int, float]]:
+        """Stretches without samples in the time shown, newest first."""
+        found = []
+        for i in p.instruments:
+            if i.name not in data or not i.interval_s:
+                continue
+            at = next(iter(data[i.name][1].values())).time
+            long = np.flatnonzero(np.diff(at) > max(1.5 * i.interval_s, i.interval_s + 2) * 1e9)
+            found += [(i.name, int(at[k]), int(at[k + 1]), i.interval_s) for k in long.tolist()]
+        return sorted(found, key=lambda gap: -gap[1])
+
+
+def _first_range_s(p: PlatformView) -> int:
+    """The range that a page opens with: an hour of what is fast and six of what is slow, or as far back as the newest
+    sample is."""
+    range_s = 3600 if any((i.interval_s or 1e9) < 30 for i in p.instruments) else 6 * 3600
+    ages = [i.sample_age_s for i in p.instruments if i.sample_age_s is not None]
+    wanted_s = max(range_s, 2 * min(ages, default=0.0))
+    return next((seconds for _, seconds in _RANGES if seconds >= wanted_s), _RANGES[-1][1])
+
+
+def _tide_note(tide: GaugeTide, now_ns: int) -> str:
+    turns = ""
+    if tide.turns is not None:
+        ahead = [
+            f"{'high' if kind > 0 else 'low'} water {level:.2f} m at {charts.hour_minute(at)}Z,"
+            f" in {span((at - now_ns) / 1e9)}"
+            for at, level, kind in zip(
+                tide.turns.time_ns.tolist(), tide.turns.level.tolist(), tide.turns.kind.tolist(), strict=True
+            )
+            if at > now_ns
+        ][:2]
+        turns = " Next: " + "; ".join(ahead) + "." if ahead else ""
+    return escape(tide.note + turns)
+
+
+def _newest(track: Track, f: Field) -> str:
+    if not len(track.time):
+        return ""
+    value, flag = float(track.values[-1]), int(track.flags[-1])
+    colour = {3: "var(--suspect)", 4: "var(--fail)"}.get(flag, "inherit")
+    words = {3: " suspect", 4: " fail"}.get(flag, "")
+    shown = f"{value:.{f.decimals}f}" if np.isfinite(value) else "missing"
+    return f'<span style="color:{colour}">{shown}<span class="small">{words}</span></span>'
+
+
+def _label(name: str) -> str:
+    known = PARAMETERS.get(name)
+    return known.label if known else name.replace("_", " ")
+
+
+def _short(name: str) -> str:
+    return {_EAST: "east", _NORTH: "north"}.get(name, _label(name) if name != "speed" else "speed")

@@ -42,6 +42,8 @@ class Recent:
     values: Values
     flags: Flags
     stages: npt.NDArray[np.int64]
+    version: int = 0
+    """Rises with each change to any row."""
 
     def column(self, name: str) -> tuple[Values, Flags]:
         """Values and flags of one parameter: (n,), or (n, cells) where it is a profile."""
@@ -54,11 +56,6 @@ class Recent:
                 return (values, flags) if f.profile else (values[:, 0], flags[:, 0])
             at += width
         raise KeyError(name)
-
-    def since(self, start_ns: int) -> "Recent":
-        """The rows from `start_ns` on."""
-        first = int(np.searchsorted(self.time, start_ns))
-        return Recent(self.schema, self.time[first:], self.values[first:], self.flags[first:], self.stages[first:])
 
 
 class Window:
@@ -103,6 +100,13 @@ class Window:
             ring = self._rings.get(key, {}).get(self._newest.get(key, b""))
             return None if ring is None else ring.read(start_ns)
 
+    def oldest_ns(self, platform: str, instrument: str) -> int | None:
+        """The time of the oldest sample that is held."""
+        key = (platform, instrument)
+        with self._lock:
+            ring = self._rings.get(key, {}).get(self._newest.get(key, b""))
+            return int(ring.time[0]) if ring is not None and ring.n else None
+
     def times(self, platform: str, instrument: str, most: int) -> Times:
         """The times of its newest samples, at most so many, oldest first."""
         key = (platform, instrument)
@@ -136,7 +140,7 @@ class Window:
             width = sum(frame.schema.width(f) for f in frame.schema.fields)
             most = max(min(self._most_rows, self._most_values // max(width, 1)), 16)
             ring = rings[frame.schema.id] = _Ring(frame.schema, width, most)
-        if change.op is Op.INSERT:
+        if change.op is Op.INSERT or key not in self._newest:
             self._newest[key] = frame.schema.id
         ring.take(change)
 
@@ -147,6 +151,7 @@ class _Ring:
     def __init__(self, schema: Schema, width: int, most: int) -> None:
         self.schema = schema
         self.most = most
+        self.version = 0
         self.n = 0
         self._allocate(min(64, most), width)
 
@@ -159,12 +164,17 @@ class _Ring:
     def read(self, start_ns: int) -> Recent:
         rows = slice(int(np.searchsorted(self.time[: self.n], start_ns)), self.n)
         return Recent(
-            self.schema, self.time[rows].copy(), self.values[rows].copy(), self.flags[rows].copy(),
+            self.schema,
+            self.time[rows].copy(),
+            self.values[rows].copy(),
+            self.flags[rows].copy(),
             self.stages[rows].copy(),
-        )  # fmt: skip
+            self.version,
+        )
 
     def take(self, change: Change) -> None:
         frame = change.frame
+        self.version += 1
         if change.op is Op.RETRACT:
             keep = ~np.isin(self.time[: self.n], frame.time)
             self._set(*(part[: self.n][keep] for part in self._parts()))

@@ -191,6 +191,11 @@ class FilledHub:
         level = self.sea.level_m(t) + surge + 0.008 * self.random.normal(0, 1, len(t))
         return {LEVEL: level, "battery_voltage": 12.6 + 0.3 * np.sin(2 * np.pi * t / 86_400)}
 
+    def ship(self, time_ns: Any) -> dict[str, Any]:
+        """What a ship's receiver says."""
+        track = np.array([self.sea.ship(at) for at in (time_ns / SECOND).tolist()])
+        return {"latitude": track[:, 0], "longitude": track[:, 1] + 0.15, "platform_speed_wrt_ground": track[:, 3]}
+
     def adcp(self, time_ns: Any) -> dict[str, Any]:
         """What an ADCP at the sea bed says, 20 cells upward."""
         t = time_ns / SECOND
@@ -227,13 +232,13 @@ def fill(filled: FilledHub) -> None:
     columns[CONDUCTIVITY][n - 300] = 14.0
     keep = np.ones(n, bool)
     keep[n - 260 : n - 236] = False
-    f.samples("raffles-light", "ctd-1", CTD, t[keep], {name: c[keep] for name, c in columns.items()})
+    f.samples("raffles-light", "ctd-1", CTD, t[keep], {name: c[keep] for name, c in columns.items()}, block=2)
     t = f.times(60, 6 * 3600)
     profiles = f.adcp(t)
     for name in (EAST, NORTH):
         profiles[name][:, 18:] = np.nan
         profiles[name][80:84, 9:12] += 2.5
-    f.samples("raffles-light", "adcp", ADCP, t, profiles, block=5, delay_s=2)
+    f.samples("raffles-light", "adcp", ADCP, t, profiles, block=1, delay_s=2)
     f.state(
         "raffles-light", problems={"ctd-1": {"checksum": 3, "noise": 12}},
         last_problem="12 bytes of noise before a record",
@@ -244,10 +249,11 @@ def fill(filled: FilledHub) -> None:
     columns = f.gauge(t)
     columns[LEVEL][-37] += 0.9
     columns[LEVEL][-700:-620] = np.nan
-    f.samples("tanjong-pagar", "tide-1", GAUGE, t, columns, block=10)
+    f.samples("tanjong-pagar", "tide-1", GAUGE, t[:-30], {name: c[:-30] for name, c in columns.items()}, block=48)
+    f.samples("tanjong-pagar", "tide-1", GAUGE, t[-30:], {name: c[-30:] for name, c in columns.items()}, block=1)
 
-    f.platform("horsburgh", (1.3300, 104.4060), "Horsburgh Lighthouse", ctd_1=(CTD, 10.0, *sbe37))
-    f.samples("horsburgh", "ctd-1", CTD, t := f.times(10, 3000, 75), f.ctd(t))
+    f.platform("horsburgh", (1.3300, 104.4060), "Horsburgh Lighthouse", ctd_1=(CTD, 60.0, *sbe37))
+    f.samples("horsburgh", "ctd-1", CTD, t := f.times(60, 6 * 3600, 240), f.ctd(t), block=1)
 
     f.platform("tioman-1", (2.8070, 104.1400), "Tioman tide gauge", tide_1=(GAUGE, 60.0, *radar))
     f.samples("tioman-1", "tide-1", GAUGE, t := f.times(60, 12 * 3600, 2 * 3600 + 460), f.gauge(t))
@@ -259,15 +265,8 @@ def fill(filled: FilledHub) -> None:
     )
 
     f.platform("rv-sagitta", None, "RV Sagitta", gnss=(SHIP, 1.0, *gnss), tsg=(CTD, 10.0, *sbe37))
-    t = f.times(1, 900)
-    ship = [f.sea.ship(at) for at in (t / SECOND).tolist()]
-    columns = {
-        "latitude": np.array([s[0] for s in ship]),
-        "longitude": np.array([s[1] for s in ship]) + 0.15,
-        "platform_speed_wrt_ground": np.array([s[3] for s in ship]),
-    }
-    f.samples("rv-sagitta", "gnss", SHIP, t, columns, block=10)
-    f.samples("rv-sagitta", "tsg", CTD, t := f.times(10, 3600), f.ctd(t, 3.0))
+    f.samples("rv-sagitta", "gnss", SHIP, t := f.times(1, 900), f.ship(t), block=10)
+    f.samples("rv-sagitta", "tsg", CTD, t := f.times(10, 3600), f.ctd(t, 3.0), block=2)
     f.state("rv-sagitta", backlog=1840)
     f.hub.ledger.book("rv-sagitta").account(f._births["rv-sagitta"].epoch).birth(1, f._seq["rv-sagitta"] + 1841)
 
@@ -289,4 +288,4 @@ def fill(filled: FilledHub) -> None:
         ("sedili", "Sedili Besar", (1.9300, 104.1150)),
     ):
         f.platform(name, place, title, tide_1=(GAUGE, 60.0, *radar))
-        f.samples(name, "tide-1", GAUGE, t := f.times(60, 26 * 3600), f.gauge(t), block=2)
+        f.samples(name, "tide-1", GAUGE, t := f.times(60, 26 * 3600), f.gauge(t), block=1)
