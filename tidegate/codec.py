@@ -38,6 +38,8 @@ MAX_VALUES = 1 << 20
 
 _LARGEST = 2**51  # beyond, two roundings of a double may reach the next step
 
+_ONE = np.uint64(1)
+
 Ints = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
 
@@ -302,13 +304,11 @@ def unpack(data: bytes, shape: tuple[int, int]) -> Ints:
     centre = 0
     if centred:
         centre, at = _read_varint(data, at)
-    folded = _decode(coder, k, data[at:], n * c - len(firsts))
-    residual = (folded >> np.uint64(1)).astype(np.int64) ^ -(folded & np.uint64(1)).astype(np.int64)
-    with np.errstate(over="ignore"):
-        if centre:
-            residual += centre
-        values = _restore(predictor, firsts, residual, n, c)
-        return values * 1000**scale if scale else values
+    residual = _decode(coder, k, data[at:], n * c - len(firsts))
+    if centre:
+        residual += centre
+    values = _restore(predictor, firsts, residual, n, c)
+    return values * 1000**scale if scale else values
 
 
 def _predict(a: Ints, predictor: _Predictor) -> tuple[bytes, Ints]:
@@ -333,16 +333,18 @@ def _predict(a: Ints, predictor: _Predictor) -> tuple[bytes, Ints]:
 def _restore(predictor: _Predictor, firsts: list[int], residual: Ints, n: int, c: int) -> Ints:
     if predictor is _Predictor.NONE:
         return residual.reshape(n, c)
-    a = np.concatenate([np.array(firsts[-1:], np.int64), residual])
+    a = np.empty(1 + len(residual), np.int64)
+    a[0], a[1:] = firsts[-1], residual
     if predictor is _Predictor.LINE:
-        steps = np.cumsum(a, dtype=np.int64)
-        return np.cumsum(np.concatenate([np.array(firsts[:1], np.int64), steps]), dtype=np.int64)[:, None]
+        return np.concatenate([np.array(firsts[:1], np.int64), a.cumsum()]).cumsum()[:, None]
+    if c == 1:
+        return a.cumsum()[:, None]
     a = a.reshape(n, c)
     if predictor is _Predictor.CELL:
-        a[:, 0] = np.cumsum(a[:, 0], dtype=np.int64)
-        return np.cumsum(a, axis=1, dtype=np.int64)
-    a[0] = np.cumsum(a[0], dtype=np.int64)
-    return np.cumsum(a, axis=0, dtype=np.int64)
+        a[:, 0] = a[:, 0].cumsum()
+        return a.cumsum(axis=1)
+    a[0] = a[0].cumsum()
+    return a.cumsum(axis=0)
 
 
 def _code(residual: Ints) -> tuple[_Coder, int, bytes]:
@@ -368,13 +370,18 @@ def _code(residual: Ints) -> tuple[_Coder, int, bytes]:
     return coder, k, body
 
 
-def _decode(coder: _Coder, k: int, body: bytes, size: int) -> npt.NDArray[np.uint64]:
+def _decode(coder: _Coder, k: int, body: bytes, size: int) -> Ints:
     if coder is _Coder.ZERO:
         if body:
             raise CodecError("bytes behind a column of zeros")
-        return np.zeros(size, np.uint64)
-    if coder is _Coder.RICE:
-        return _rice_decode(body, k, size)
+        return np.zeros(size, np.int64)
+    folded = _rice_decode(body, k, size) if coder is _Coder.RICE else _plain_decode(coder, k, body, size)
+    residual = folded >> _ONE
+    residual ^= np.negative(folded & _ONE)
+    return residual.view(np.int64)
+
+
+def _plain_decode(coder: _Coder, k: int, body: bytes, size: int) -> npt.NDArray[np.uint64]:
     if k not in (1, 2, 4, 8):
         raise CodecError(f"numbers of {k} bytes")
     if coder is _Coder.ZSTD:
@@ -436,26 +443,37 @@ def _rice_decode(body: bytes, k: int, size: int) -> npt.NDArray[np.uint64]:
     # At most _ESCAPE + 1 bits and k bits each, and a varint of up to ten bytes for those that escape.
     coded = np.frombuffer(body[: (size * (_ESCAPE + 1 + k) + 22) // 8], np.uint8)
     bits = np.unpackbits(coded)
-    ones = np.flatnonzero(bits)
-    if len(ones) < size:
+    ends = bits.nonzero()[0][:size]
+    if len(ends) < size:
         raise CodecError("a column ends before its last value")
-    ends = ones[:size]
-    quotients = (np.diff(ends, prepend=-1) - 1).astype(np.uint64)
     start = int(ends[-1]) // 8 + 1
     at = start + (k * size + 7) // 8
-    if at > len(body):
+    if at > len(coded):
         raise CodecError("a column ends before its last value")
-    for place in np.flatnonzero(quotients >= _ESCAPE).tolist():
-        more, at = _read_unsigned_varint(body, at)
-        quotients[place] = _ESCAPE + more
-    if at != len(body):
-        raise CodecError("bytes behind a column")
-    folded = quotients << np.uint64(k)
+    folded = np.empty(size, np.uint64)
+    folded[0] = ends[0]
+    folded[1:] = ends[1:] - ends[:-1] - 1
+    if at < len(body) or folded.max() >= _ESCAPE:
+        for place in np.flatnonzero(folded >= _ESCAPE).tolist():
+            more, at = _read_unsigned_varint(body, at)
+            if more > (1 << 64) - 1 - _ESCAPE:
+                raise CodecError("a number of more than 64 bits")
+            folded[place] = _ESCAPE + more
+        if at != len(body):
+            raise CodecError("bytes behind a column")
     if k:
-        places = np.arange(k - 1, -1, -1, dtype=np.uint64)
-        remainders = bits[start * 8 : start * 8 + k * size].reshape(size, k).astype(np.uint64)
-        folded |= (remainders << places).sum(axis=1, dtype=np.uint64)
+        folded <<= np.uint64(k)
+        folded |= _numbers(bits[start * 8 : start * 8 + k * size].reshape(size, k))
     return folded
+
+
+def _numbers(bits: Bits) -> npt.NDArray[Any]:
+    """The unsigned numbers whose bits stand in the rows, highest first; (n, k) to (n,)."""
+    n, k = bits.shape
+    width = 1 if k <= 8 else 2 if k <= 16 else 4 if k <= 32 else 8
+    padded: Bits = np.zeros((n, 8 * width), np.uint8)
+    padded[:, 8 * width - k :] = bits
+    return np.packbits(padded).view(f">u{width}")
 
 
 # --- small things -----------------------------------------------------------------------------------------------------

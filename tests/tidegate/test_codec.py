@@ -106,6 +106,17 @@ def test_bombs_are_refused_before_they_grow() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
 
 
+def test_rice_codes_that_lead_nowhere_are_refused() -> None:
+    def column(k: int, zeros: int, rest: bytes) -> bytes:
+        return bytes([1 << 4, k]) + np.packbits([0] * zeros + [1]).tobytes() + rest
+
+    assert unpack(column(0, 10, b"\x04"), (1, 1)).tolist() == [[7]]
+    with pytest.raises(CodecError):  # ten and 2**64 - 1 more
+        unpack(column(0, 10, b"\xff" * 9 + b"\x01"), (1, 1))
+    with pytest.raises(CodecError):  # so long a quotient that its remainder would stand beyond every right one
+        unpack(column(56, 80, bytes(7)), (1, 1))
+
+
 def test_too_many_samples_are_refused_at_the_source() -> None:
     n = MAX_SAMPLES + 1
     schema = Schema("ctd", (Field.of("sea_water_temperature"),))
