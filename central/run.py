@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import inspect
 import logging
+import os
 import socket
 import threading
 import time
@@ -212,7 +213,7 @@ async def run(config: HubConfig, stop: asyncio.Event, listening: "asyncio.Future
     hub.start()
     ingesting = asyncio.create_task(hub.ingest.run(stop))
     stopped = asyncio.create_task(stop.wait())
-    server, serving = _serve(hub, listener)
+    serving = asyncio.create_task(_serve(hub, listener, stop))
     host, port = listener.getsockname()[:2]
     if listening is not None:
         listening.set_result(f"http://{host}:{port}")
@@ -220,8 +221,6 @@ async def run(config: HubConfig, stop: asyncio.Event, listening: "asyncio.Future
         await asyncio.wait([ingesting, stopped], return_when=asyncio.FIRST_COMPLETED)
     finally:
         stop.set()
-        if server is not None:
-            server.should_exit = True
         _, late = await asyncio.wait([ingesting], timeout=_INGEST_STOPS_S)
         for task in late:
             task.cancel()
@@ -241,38 +240,34 @@ class _Server(uvicorn.Server):
         return contextlib.nullcontext()
 
 
-def _serve(hub: Hub, listener: socket.socket) -> "tuple[_Server | None, asyncio.Task[None]]":
-    """Serve page and feed. Where they cannot be served the hub goes on without them, and says so: data come first."""
+async def _serve(hub: Hub, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Serve page and feed until `stop`. Where they fail the hub goes on without them, and says so: data come first."""
     try:
-        api = importlib.import_module("central.api")
-        app = api.create_app(hub)
+        api = await asyncio.to_thread(importlib.import_module, "central.api")  # seconds, in which data come in already
+        settings = uvicorn.Config(
+            api.create_app(hub), log_level="warning", timeout_graceful_shutdown=1, access_log=False
+        )
+        server = _Server(settings)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        server.should_exit = True
+        await serving
     except Exception:
-        _log.exception("page and feed cannot be served")
+        _log.exception("page and feed fail")
+    if not stop.is_set():
         hub.page_fails = True
-        return None, asyncio.create_task(_for_ever())
-    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, access_log=False)
-    server = _Server(settings)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-
-    def ended(task: "asyncio.Task[None]") -> None:
-        if not server.should_exit:
-            hub.page_fails = True
-            _log.error("page and feed are no longer served", exc_info=None if task.cancelled() else task.exception())
-
-    serving.add_done_callback(ended)
-    return server, serving
-
-
-async def _for_ever() -> None:
-    await asyncio.Event().wait()
+        _log.error("page and feed are not served")
 
 
 def _listener(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(
-            error.errno, f"cannot listen on {host} port {port} ({error.strerror}); end what uses it, or set [http] port"
+            error.errno, f"cannot listen on {host} port {port} ({reason}); end what uses it, or set another [http] port"
         ) from None
 
 
