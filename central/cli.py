@@ -62,7 +62,7 @@ def check(config: Config) -> None:
     stores = ["archive"] * loaded.duckdb.enabled + ["InfluxDB"] * (loaded.influxdb is not None)
     typer.echo(f"{config}: good. Hub {loaded.hub.name}, keeps its data in {loaded.hub.directory}.")
     typer.echo(f"  listens to the broker {host}:{port}, serves http://{loaded.http.host}:{loaded.http.port}")
-    typer.echo(f"  stores: {', '.join(stores) or 'none, the change log alone'}; {len(loaded.qc)} tables of thresholds")
+    typer.echo(f"  stores: {', '.join(stores) or 'none, the change log alone'}; [[qc]] tables: {len(loaded.qc)}")
 
 
 @app.command()
