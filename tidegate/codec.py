@@ -333,13 +333,13 @@ def _predict(a: Ints, predictor: _Predictor) -> tuple[bytes, Ints]:
 def _restore(predictor: _Predictor, firsts: list[int], residual: Ints, n: int, c: int) -> Ints:
     if predictor is _Predictor.NONE:
         return residual.reshape(n, c)
-    a = np.empty(1 + len(residual), np.int64)
-    a[0], a[1:] = firsts[-1], residual
+    flat = np.empty(1 + len(residual), np.int64)
+    flat[0], flat[1:] = firsts[-1], residual
     if predictor is _Predictor.LINE:
-        return np.concatenate([np.array(firsts[:1], np.int64), a.cumsum()]).cumsum()[:, None]
+        return np.concatenate([np.array(firsts[:1], np.int64), flat.cumsum()]).cumsum()[:, None]
     if c == 1:
-        return a.cumsum()[:, None]
-    a = a.reshape(n, c)
+        return flat.cumsum()[:, None]
+    a = flat.reshape(n, c)
     if predictor is _Predictor.CELL:
         a[:, 0] = a[:, 0].cumsum()
         return a.cumsum(axis=1)
