@@ -442,8 +442,9 @@ class _Origins:
         time, number, sure = self._index[key]
         at = np.maximum(np.searchsorted(time, frame.time, side="right") - 1, 0)
         block_of = np.where(time[at] == frame.time, number[at], len(blocks) - 1)
-        for n in np.unique(block_of):
-            yield blocks[n], np.flatnonzero(block_of == n), sure
+        order = np.argsort(block_of, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(block_of[order])) + 1):
+            yield blocks[block_of[rows[0]]], rows, sure
 
 
 def restored(path: Path, intake: Intake, changes: ChangeLog) -> Registry:

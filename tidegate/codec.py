@@ -21,6 +21,7 @@ call.
 
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 import msgpack
@@ -68,6 +69,12 @@ class _Coder(IntEnum):
     RICE = 1
     PLAIN = 2
     ZSTD = 3
+
+
+# By number: looking a member up in its class costs more than all else in a column's head.
+_PREDICTORS, _CODERS = tuple(_Predictor), tuple(_Coder)
+_FIRSTS = (0, 1, 2, 1)
+"""How many first values stand before the residuals of each predictor."""
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------
@@ -184,6 +191,7 @@ def _reference_us(time: Ints) -> int:
 # --- values and steps -------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)
 def _scale(resolution: float) -> int | None:
     """Steps in one unit where that is a whole number, so that 137971 / 10000 restores the nearest double to 13.7971."""
     inverse = 1.0 / resolution
@@ -285,9 +293,9 @@ def unpack(data: bytes, shape: tuple[int, int]) -> Ints:
         return np.zeros(shape, np.int64)
     if not data:
         raise CodecError("a column ends before it begins")
-    predictor, coder = _Predictor(data[0] >> 6), _Coder(data[0] >> 4 & 3)
-    centred, scale = data[0] & 4, data[0] & 3
-    if data[0] & 8:
+    kind = data[0]
+    predictor, coder, centred, scale = _PREDICTORS[kind >> 6], _CODERS[kind >> 4 & 3], kind & 4, kind & 3
+    if kind & 8:
         raise CodecError("a column of a kind that is not known")
     if predictor is _Predictor.LINE and (c != 1 or n < 3):
         raise CodecError("a line through fewer than three values")
@@ -298,7 +306,7 @@ def unpack(data: bytes, shape: tuple[int, int]) -> Ints:
             raise CodecError("a column ends in its head")
         k, at = data[1], 2
     firsts: list[int] = []
-    for _ in range({_Predictor.NONE: 0, _Predictor.LINE: 2}.get(predictor, 1)):
+    for _ in range(_FIRSTS[predictor]):
         value, at = _read_varint(data, at)
         firsts.append(value)
     centre = 0
