@@ -6,6 +6,7 @@ the instrument to the log is cut short, so that the past can be entered as if it
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ class FilledHub:
         self, platform: str, instrument: str, schema: Schema, time_ns: Sequence[int] | Any, columns: Columns,
         *, block: int = 30, delay_s: float = 0.4,
     ) -> None:  # fmt: skip
-        """Samples as they would have come in blocks, each `delay_s` after the last of its samples or so."""
+        """Samples as they would have come in blocks, each `delay_s` after the last of its samples or so; what is older
+        than an hour in blocks of 240, because nobody looks at its delays any more."""
         time_ns = np.asarray(time_ns, np.int64)
         arrays: dict[str, Column] = {f.name: np.round(np.asarray(columns[f.name]), f.decimals) for f in schema.fields}
         for f in schema.fields:
@@ -125,8 +127,10 @@ class FilledHub:
                 arrays[f.name] = np.asarray(columns[f.name], np.int64)
         changes: list[Change] = []
         account = self.hub.ledger.book(platform).account(self._births[platform].epoch)
-        for start in range(0, len(time_ns), block):
-            rows = slice(start, start + block)
+        fresh = int(np.searchsorted(time_ns, self.now_ns - 3700 * SECOND))
+        starts = [*range(0, fresh, 240), *range(fresh, len(time_ns), block), len(time_ns)]
+        for start, end in pairwise(starts):
+            rows = slice(start, end)
             frame = Frame(instrument, schema, time_ns[rows], {name: array[rows] for name, array in arrays.items()})
             seq = self._seq[platform] = self._seq.get(platform, 0) + 1
             account.add(seq)
@@ -249,8 +253,7 @@ def fill(filled: FilledHub) -> None:
     columns = f.gauge(t)
     columns[LEVEL][-37] += 0.9
     columns[LEVEL][-700:-620] = np.nan
-    f.samples("tanjong-pagar", "tide-1", GAUGE, t[:-30], {name: c[:-30] for name, c in columns.items()}, block=48)
-    f.samples("tanjong-pagar", "tide-1", GAUGE, t[-30:], {name: c[-30:] for name, c in columns.items()}, block=1)
+    f.samples("tanjong-pagar", "tide-1", GAUGE, t, columns, block=1)
 
     f.platform("horsburgh", (1.3300, 104.4060), "Horsburgh Lighthouse", ctd_1=(CTD, 60.0, *sbe37))
     f.samples("horsburgh", "ctd-1", CTD, t := f.times(60, 6 * 3600, 240), f.ctd(t), block=1)
