@@ -285,9 +285,11 @@ class Moody(BaseHTTPRequestHandler):
 
     status = 204
     lines: ClassVar[list[bytes]] = []
+    encodings: ClassVar[set[str | None]] = set()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.encodings.add(self.headers["Content-Encoding"])
         lines = gzip.decompress(body).splitlines() if self.headers["Content-Encoding"] == "gzip" else body.splitlines()
         status, answer = self.status, b""
         if status == 204:
@@ -306,13 +308,35 @@ class Moody(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def moody() -> Iterator[str]:
-    Moody.lines = []
+    Moody.lines, Moody.encodings = [], set()
     with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def test_only_what_leaves_this_machine_is_compressed(moody: str) -> None:
+    elsewhere = moody.replace("127.0.0.1", "127.1")  # the same address under a name that the store does not know
+    for url, encoding in ((moody, {None, "identity"}), (elsewhere, {"gzip"})):
+        Moody.encodings.clear()
+        for store in (InfluxDB1Store(url), InfluxDB2Store(url, "org", "tidegate", "token")):
+            store.write([(1, ctd(Op.INSERT, [0], [10.0]))])
+            store.close()
+        assert Moody.encodings <= encoding
+        assert Moody.encodings
+    assert len(Moody.lines) == 4
+    assert len(set(Moody.lines)) == 1
+
+
+def test_a_real_server_takes_what_is_compressed() -> None:
+    with influxdb() as server:
+        store = InfluxDB1Store(server.url.replace("127.0.0.1", "127.1"))
+        store.write([(1, ctd(Op.INSERT, [0, 1], [10.0, 11.0]))])
+        _, values, _ = store.read("hainan", "ctd-1", "ctd", CTD.fields, *ALWAYS)
+        assert values["sea_water_temperature"].tolist() == [10.0, 11.0]
+        store.close()
 
 
 @pytest.mark.parametrize("version", [1, 2])
