@@ -154,7 +154,8 @@ def profile(lines: Sequence[tuple[str, str, Values]], cells: Cells) -> Options:
         "tooltip": {**_tooltip(), "trigger": "item"},
         "xAxis": _axis(),
         "yAxis": {
-            "type": "value", "min": 0, "inverse": cells.upward is False, "axisLine": {"show": False},
+            "type": "value", "min": 0, "inverse": cells.upward is False,
+            "axisLine": {"show": False, "onZero": False}, "axisTick": {"show": False},
             "axisLabel": _label(), "splitLine": _rule(),
             "name": "m", "nameLocation": "end", "nameGap": 4, "nameTextStyle": _label(),
         },

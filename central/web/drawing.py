@@ -123,9 +123,7 @@ def _row(p: PlatformView, now_ns: int) -> str:
         f"<small>{count(n)} {what}</small>" for n, what in ((p.missing, "to come"), (p.explained, "lost")) if n
     )
     problems = p.problems | {
-        what: n
-        for what, n in (("corrupt", p.corrupt), ("wait for a birth", p.waiting), ("in quarantine", p.quarantined))
-        if n
+        what: n for what, n in (("corrupt", p.corrupt), ("no birth", p.waiting), ("in quarantine", p.quarantined)) if n
     }
     worst = max(problems, key=lambda kind: problems[kind], default="")
     return (

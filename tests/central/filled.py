@@ -206,6 +206,7 @@ class FilledHub:
         depth = 22.0 - (2.0 + np.arange(20, dtype=np.float64))
         east, north = np.array([self.sea.current_ms(float(at), depth) for at in t]).transpose(1, 0, 2)
         noise = self.random.normal(0, 0.02, (2, len(t), 20))
+        noise[:, :, 18:] = np.nan  # the surface is nearer
         return {
             EAST: east + noise[0],
             NORTH: north + noise[1],
@@ -240,7 +241,6 @@ def fill(filled: FilledHub) -> None:
     t = f.times(60, 6 * 3600)
     profiles = f.adcp(t)
     for name in (EAST, NORTH):
-        profiles[name][:, 18:] = np.nan
         profiles[name][80:84, 9:12] += 2.5
     f.samples("raffles-light", "adcp", ADCP, t, profiles, block=1, delay_s=2)
     f.state(

@@ -7,25 +7,36 @@ Platforms that run go on running: new samples come every few seconds.
 
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import uvicorn
 
 from central.api import create_app
 from tests.central.filled import ADCP, CTD, GAUGE, SECOND, SHIP, FilledHub, fill
+from tidegate.frame import Schema
 
 
 def _keep_running(f: FilledHub, stop: threading.Event) -> None:
-    while not stop.wait(5.0):
-        f.now_ns += 5 * SECOND
-        f.samples("rv-sagitta", "gnss", SHIP, t := f.times(1, 5), f.ship(t))
-        if f.now_ns // SECOND % 10 < 5:
-            f.samples("raffles-light", "ctd-1", CTD, t := f.times(10, 10), f.ctd(t))
-            f.samples("rv-sagitta", "tsg", CTD, t := f.times(10, 10), f.ctd(t, 3.0))
-        if f.now_ns // SECOND % 60 < 5:
-            f.samples("raffles-light", "adcp", ADCP, t := f.times(60, 60), f.adcp(t), delay_s=2)
-            for name in ("sembawang", "west-coast", "sedili"):
-                f.samples(name, "tide-1", GAUGE, t := f.times(60, 60), f.gauge(t))
+    sources: list[tuple[str, str, Schema, int, Callable[[Any], dict[str, Any]], float]] = [
+        ("raffles-light", "ctd-1", CTD, 10, f.ctd, 0.4),
+        ("raffles-light", "adcp", ADCP, 60, f.adcp, 2.0),
+        ("rv-sagitta", "gnss", SHIP, 1, f.ship, 0.1),
+        ("rv-sagitta", "tsg", CTD, 10, f.ctd, 0.4),
+        *((name, "tide-1", GAUGE, 60, f.gauge, 0.4) for name in ("sembawang", "west-coast", "sedili")),
+    ]
+    last_ns = [f.now_ns] * len(sources)
+    while not stop.wait(2.0):
+        f.now_ns = time.time_ns()
+        for k, (platform, instrument, schema, interval_s, measure, delay_s) in enumerate(sources):
+            step_ns = interval_s * SECOND
+            due = np.arange(last_ns[k] + step_ns, f.now_ns - int(delay_s * SECOND) + 1, step_ns, dtype=np.int64)
+            if len(due):
+                f.samples(platform, instrument, schema, due, measure(due), block=10, delay_s=delay_s)
+                last_ns[k] = int(due[-1])
 
 
 def main() -> None:

@@ -194,7 +194,7 @@ def test_hostile_names_are_text(watched: Watched, url: str) -> None:
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, url: str) -> None:
     for scheme in ("light", "dark"):
-        context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)  # type: ignore[arg-type]
+        context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
         page = context.new_page()
         for path, sign in (("/", "tr[data-platform]"), ("/platform/raffles-light", ".plot canvas")):
             page.goto(url + path)

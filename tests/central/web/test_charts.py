@@ -29,8 +29,8 @@ def test_thinning_keeps_ends_extremes_and_order(n: int, most: int, seed: int, sh
         assert np.nanmin(values[kept]) == np.nanmin(values)
 
 
-def points(options: dict[str, Any], name: str) -> list[list[Any]]:
-    return next(s["data"] for s in options["series"] if s["name"] == name)  # type: ignore[no-any-return]
+def points(options: dict[str, Any], name: str) -> Any:
+    return next(s["data"] for s in options["series"] if s["name"] == name)
 
 
 def test_each_flag_has_its_marks_and_a_line_breaks_where_nothing_was_measured() -> None:

@@ -33,7 +33,8 @@ def sea(time: Times) -> npt.NDArray[np.float64]:
         amplitude=np.array([list(_AMPLITUDES.values())]), phase=np.array([[_PHASES[name] for name in _AMPLITUDES]]),
         inferred=np.zeros((1, k), np.bool_), rmse=nan, samples=np.ones(1, np.int64), span_s=nan,
     )  # fmt: skip
-    return predict(truth, time)[0]
+    level: npt.NDArray[np.float64] = predict(truth, time)[0]
+    return level
 
 
 def archive(folder: Path, days: float, step_s: int = 360) -> DuckDBStore:
