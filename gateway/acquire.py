@@ -1,8 +1,12 @@
 """One instrument, from its port to Frames: reads, keeps the raw bytes, decodes, polls on schedule.
 
 Every instrument has a task of its own, so a dead one never slows another. The schedule runs on the monotonic clock:
-a poll that could not be made in time is left out and counted, never made up for in a burst. Frames and Problems go
-to `deliver` in the order of the stream; the raw bytes are in the raw log before the driver sees them.
+a poll that could not be made in time is left out and counted, never made up for in a burst. Frames go to `deliver` in
+the order of the stream, all that one piece of bytes completed together; the raw bytes are in the raw log before the
+driver sees them.
+
+A driver that raises is replaced by a new one (`gateway.guard`), which takes the very next bytes. The set-up commands
+are then sent again, at once the first time and with growing pauses where it keeps failing.
 """
 
 import asyncio
@@ -11,8 +15,9 @@ import time
 from collections.abc import Callable
 
 from drivers.driver import Decoded, Driver
+from gateway.guard import FAULT, Guarded
 from gateway.health import InstrumentHealth
-from gateway.rawlog import Direction, RawLog, Utterance
+from gateway.rawlog import Direction, Position, RawLog, Utterance
 from gateway.transports import Data, Gone, Transport
 from tidegate.clock import Arrival
 from tidegate.frame import Frame
@@ -22,6 +27,10 @@ _log = logging.getLogger(__name__)
 _LOOK_S = 0.5
 _QUIET_S = 0.3
 _WIND_DOWN_S = 1.0
+_CLOSE_S = 0.3
+_BACK_OFF_S = (1.0, 60.0)
+_DEFAULT_INTERVAL_S = 1.0
+_LOG_EVERY_S = 10.0
 
 
 class Acquisition:
@@ -33,82 +42,160 @@ class Acquisition:
         transport: Transport,
         raw: RawLog,
         health: InstrumentHealth,
-        deliver: Callable[[Frame], None],
+        deliver: Callable[[list[Frame], Position], None],
     ) -> None:
-        self.driver = driver
+        self.guarded = Guarded(driver)
         self.transport = transport
         self.health = health
         self._raw = raw
         self._deliver = deliver
+        self._name = driver.instrument
         self._opened = 0
+        self._open = False
+        self._mid_stream = False
+        self._due_s = time.monotonic()
+        self._interval_s = health.interval_s or _DEFAULT_INTERVAL_S
+        self._faults = 0  # that the instrument was set up anew after
+        self._pause_s = 0.0
+        self._set_up_due_s: float | None = None
+        self._logged: dict[str, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reads until `stop`, then until the line is quiet for a moment, so that a record in flight is not cut."""
-        interval_s = self.health.interval_s or 1.0
-        due_s = time.monotonic()
+        reading = asyncio.create_task(self._read_on(), name=f"read {self._name}")
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({reading, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()
+            stopped.cancel()
+            await asyncio.gather(reading, stopped, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_WIND_DOWN_S):
+                while await self._step(_QUIET_S):
+                    pass
+        except TimeoutError:
+            _log.info("%s: still speaking; what it is saying now is cut off", self._name)
+        except Exception as error:
+            self._failed(error)
+        self._end("the gateway was stopped")
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self.transport.close()
+        except Exception as error:
+            _log.warning("%s: closing %s: %s", self._name, self.transport.name, error or type(error).__name__)
 
-        while not stop.is_set():
-            wait_s = _LOOK_S
-            if self._polled:
-                wait_s = min(max(due_s - time.monotonic(), 0.0), _LOOK_S)
-            await self._step(wait_s)
-            now_s = time.monotonic()
-            if self.transport.opened != self._opened:
-                self._opened = self.transport.opened
-                self.health.link = "starting"
-                self.health.heard_s = now_s
-                await self._say(self.driver.start())
-            if self._polled and self._opened and now_s >= due_s:
-                await self._say(self.driver.poll())
-                due_s += interval_s
-                if due_s <= now_s:
-                    skipped = int((now_s - due_s) // interval_s) + 1
-                    self.health.problems["poll_skipped"] += skipped
-                    due_s += skipped * interval_s
-        deadline_s = time.monotonic() + _WIND_DOWN_S
-        while time.monotonic() < deadline_s:
-            if not await self._step(_QUIET_S):
-                break
-        await self.transport.close()
-        self._take(self.driver.finish())
-
-    @property
-    def _polled(self) -> bool:
-        return bool(self.driver.poll())
+    async def _read_on(self) -> None:
+        back_off_s = _BACK_OFF_S[0]
+        while True:
+            try:
+                now_s = time.monotonic()
+                due_s = min(self._due_s, self._set_up_due_s or self._due_s)
+                if await self._step(min(max(due_s - now_s, 0.0), _LOOK_S)):
+                    back_off_s = _BACK_OFF_S[0]
+                await self._speak()
+            except Exception as error:
+                # Whatever it is, it is this instrument's alone: the others go on.
+                self._failed(error)
+                await asyncio.sleep(back_off_s)
+                back_off_s = min(back_off_s * 2, _BACK_OFF_S[1])
 
     async def _step(self, wait_s: float) -> bool:
         """One read; whether bytes came."""
         heard = await self.transport.read(wait_s)
+        if self.transport.opened != self._opened:
+            self._opened, self._open = self.transport.opened, True
+            self._set_up_due_s = time.monotonic()
+            self.health.opened()
         if isinstance(heard, Data):
             self.health.hear()
-            self._keep(Direction.HEARD, heard.at, heard.data)
-            self._take(self.driver.feed(heard.data, heard.at))
+            self._mid_stream = True
+            position = self._keep(Direction.HEARD, heard.at, heard.data)
+            self._take(self.guarded.feed(heard.data, heard.at), position)
+            if self.guarded.faults > self._faults:
+                self._set_up_again()
             return True
         if isinstance(heard, Gone):
-            self.health.lost(heard.reason)
-            _log.warning("%s: %s", self.driver.instrument, heard.reason)
-            self._take(self.driver.finish())
+            self._open = False
+            self._end(heard.reason)
+            self.health.lost(heard.reason)  # last, so that it is what the technician reads
+            _log.warning("%s: %s", self._name, heard.reason)
         else:
             self.health.quiet()
         return False
 
+    async def _speak(self) -> None:
+        """Sends what is due: the set-up, then a poll."""
+        now_s = time.monotonic()
+        if self._set_up_due_s is not None and now_s >= self._set_up_due_s:
+            self._set_up_due_s = None
+            await self._say(self._ask(self.guarded.driver.start))
+        if now_s < self._due_s:
+            return
+        data = self._ask(self.guarded.driver.poll) if self._open else b""
+        await self._say(data)
+        late_s = time.monotonic() - self._due_s
+        missed = int(late_s // self._interval_s)
+        self._due_s += (missed + 1) * self._interval_s
+        if missed and data:
+            self.health.note("poll_skipped", f"{missed} polls were {late_s:.1f} s late and left out", missed)
+
+    def _ask(self, what: Callable[[], bytes]) -> bytes:
+        try:
+            return bytes(what())
+        except Exception as error:
+            self.health.note(FAULT, self.guarded.fault(error))
+            self._faults = self.guarded.faults
+            return b""
+
     async def _say(self, data: bytes) -> None:
-        if data:
+        if data and self._open:
             self._keep(Direction.SAID, Arrival.now(), data)
             await self.transport.write(data)
 
-    def _keep(self, direction: Direction, at: Arrival, data: bytes) -> None:
+    def _set_up_again(self) -> None:
+        """A new driver has taken over and does not know what the instrument replied to the set-up."""
+        self._faults = self.guarded.faults
+        if self._set_up_due_s is None:
+            self._set_up_due_s = time.monotonic() + self._pause_s
+        self._pause_s = min(max(self._pause_s * 2, _BACK_OFF_S[0]), _BACK_OFF_S[1])
+
+    def _failed(self, error: Exception) -> None:
+        self.health.note("gateway_fault", f"{type(error).__name__}: {error}")
+        _log.error("%s on %s: %s", self._name, self.transport.name, error, exc_info=error)
+
+    def _end(self, reason: str) -> None:
+        """The stream is over: what the driver had of an unfinished record is judged as it stands."""
+        if not self._mid_stream:
+            return
+        self._mid_stream = False
+        position = self._keep(Direction.ENDED, Arrival.now(), reason.encode())
+        self._take(self.guarded.finish(), position)
+
+    def _keep(self, direction: Direction, at: Arrival, data: bytes) -> Position:
         try:
-            self._raw.append(Utterance(self.driver.instrument, direction, at, data))
+            return self._raw.append(Utterance(self._name, direction, at, data))
         except OSError as error:
             # The samples still go their way; that the raw bytes could not be kept is counted and shown.
             self.health.note("raw_log", str(error))
+            return self._raw.position
 
-    def _take(self, decoded: list[Decoded]) -> None:
+    def _take(self, decoded: list[Decoded], position: Position) -> None:
+        frames = []
         for item in decoded:
             if isinstance(item, Frame):
                 self.health.sample(item)
-                self._deliver(item)
+                frames.append(item)
             else:
                 self.health.problem(item)
-                _log.info("%s: %s: %s", self.driver.instrument, item.kind, item.message)
+                self._log_problem(item.kind, item.message)
+        if any(len(frame) for frame in frames):
+            self._pause_s = 0.0
+            self._deliver(frames, position)
+
+    def _log_problem(self, kind: str, message: str) -> None:
+        """To the log, each kind at most every some seconds: a babbling line must not fill the disk."""
+        now_s = time.monotonic()
+        if now_s - self._logged.get(kind, float("-inf")) >= _LOG_EVERY_S:
+            self._logged[kind] = now_s
+            _log.info("%s: %s: %s", self._name, kind, message)

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from gateway import config as configuration
-from gateway.config import ConfigError
 from gateway.simulate import simulate
 from gateway.transports import open_transport
+from tidegate.settings import ConfigError
 
 app = typer.Typer(help="The gateway on a station or a ship.", no_args_is_help=True)
 
@@ -34,13 +34,13 @@ def load(path: Path) -> configuration.GatewayConfig:
 @app.command()
 def run(config: Config) -> None:
     """Read the instruments and forward what they say, until Ctrl-C or SIGTERM."""
-    from gateway.run import Gateway
+    from gateway.run import Gateway, StartFailed
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     loaded = load(config)
     try:
         gateway = Gateway(loaded)
-    except OSError as error:
+    except StartFailed as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     asyncio.run(until_signalled(gateway.run))

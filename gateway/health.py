@@ -23,6 +23,11 @@ class InstrumentHealth:
     last_sample_ns: int | None = None
     heard_s: float = field(default_factory=time.monotonic)
 
+    def opened(self) -> None:
+        """The port has opened; the silence counts from now."""
+        self.heard_s = time.monotonic()
+        self.link = "starting"
+
     def hear(self) -> None:
         """Bytes came from the instrument."""
         self.heard_s = time.monotonic()
@@ -40,9 +45,9 @@ class InstrumentHealth:
         self.link = "down"
         self.note("gone", reason)
 
-    def note(self, kind: str, message: str) -> None:
-        """Something went wrong."""
-        self.problems[kind] += 1
+    def note(self, kind: str, message: str, times: int = 1) -> None:
+        """Something went wrong, so many times."""
+        self.problems[kind] += times
         self.last_problem = f"{kind}: {message}"
 
     def sample(self, frame: Frame) -> None:

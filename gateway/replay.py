@@ -32,7 +32,7 @@ class ReplayTransport(Transport):
 
     def __init__(self, name: str, recording: Iterator[Piece], ahead: Driver, speed: float) -> None:
         self.name = name
-        self.opened = 1
+        self.opened = 0  # nothing is ever said to a recording
         self.ended = asyncio.Event()
         self._timed = _timed(recording, ahead)
         self._speed = speed

@@ -1,6 +1,7 @@
 """The running gateway: its instruments, raw log, spool and uplink, put together from one configuration.
 
-It stops in the order of the data: instruments first (each until its line is quiet), then the last batch into the
+It begins with what was heard before a crash and never sent (`gateway.recover`), before any port is opened. It stops in
+the order of the data: instruments first (each until its line is quiet), then the last batch into the
 spool, then the uplink until the hub has everything or `DRAIN_S` have passed. What then remains is safe in the spool
 for the next start.
 """
@@ -13,10 +14,12 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from drivers import driver as drivers
+from drivers.driver import Driver
 from gateway.acquire import Acquisition
 from gateway.config import GatewayConfig
 from gateway.health import InstrumentHealth
-from gateway.rawlog import RawLog
+from gateway.rawlog import Mark, Position, RawLog
+from gateway.recover import recover
 from gateway.spool import Spool
 from gateway.transports import Transport, open_transport
 from gateway.uplink import Uplink
@@ -29,32 +32,56 @@ _log = logging.getLogger(__name__)
 BATCH_S = 1.0
 """How long a sample may wait in memory for its Envelope: the gateway's fsync window."""
 DRAIN_S = 2.5
+_RECOVER_VALUES = 1 << 20
+
+
+class StartFailed(Exception):
+    """The gateway cannot begin; the message says why and what to do."""
 
 
 class Gateway:
-    """One gateway. `transports` replaces the configured ports of some instruments (a replay, say)."""
+    """One gateway. Where `transports` are given (a replay, say), only their instruments are read, through them; the
+    others are only described."""
 
     def __init__(self, config: GatewayConfig, transports: Mapping[str, Transport] | None = None) -> None:
         self.config = config
+        made = {name: self._new_driver(name) for name in config.instruments}
         directory = config.storage.directory
-        self.spool = Spool(config.platform.name, directory / "spool", config.storage.spool)
-        self.raw = RawLog(directory / "raw", config.storage.raw_log)
+        try:
+            self.raw = RawLog(directory / "raw", config.storage.raw_log)
+            self.spool = Spool(config.platform.name, directory / "spool", config.storage.spool)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise StartFailed(
+                f"cannot keep data in [storage] directory {directory}: {where}{error.strerror or error}"
+            ) from error
         self.uplink = Uplink(config.broker, self.spool, self.birth, self.state)
         self.instruments: dict[str, Acquisition] = {}
-        for name, instrument in config.instruments.items():
-            driver = drivers.load(instrument.driver)(name, instrument.settings)
+        self._read = config.instruments.keys() if transports is None else transports.keys()
+        for name, driver in made.items():
             for schema in driver.schemas():
                 self.spool.declare(name, schema)
-            transport = (transports or {}).get(name) or open_transport(instrument.port)
-            health = InstrumentHealth(instrument.interval_s)
+            transport = (transports or {}).get(name) or open_transport(config.instruments[name].port)
+            health = InstrumentHealth(config.instruments[name].interval_s)
             self.instruments[name] = Acquisition(driver, transport, self.raw, health, self._deliver)
+
+    def _new_driver(self, name: str) -> Driver:
+        instrument = self.config.instruments[name]
+        try:
+            return drivers.load(instrument.driver)(name, instrument.settings)
+        except Exception as error:  # a third party's constructor may fail in any way
+            raise StartFailed(
+                f"[instruments.{name}]: the driver {instrument.driver!r} cannot begin with these settings: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`, or until a replay has come to its end and everything is delivered."""
+        self._recover()
         uplink_stop, batch_stop = asyncio.Event(), asyncio.Event()
         uplink = asyncio.create_task(self.uplink.run(uplink_stop), name="uplink")
         batches = asyncio.create_task(self._close_batches(batch_stop), name="batches")
-        acquisitions = [asyncio.create_task(a.run(stop), name=name) for name, a in self.instruments.items()]
+        acquisitions = [asyncio.create_task(a.run(stop), name=name) for name, a in self._reading()]
         failed = [uplink, batches]
         try:
             while any(not task.done() for task in acquisitions):
@@ -72,15 +99,55 @@ class Gateway:
             uplink_stop.set()
             await asyncio.wait([uplink], timeout=1.5)
             uplink.cancel()
-            self.raw.close()
-            self.spool.close()
+            self._all_accounted()
+            for store in (self.raw, self.spool):
+                try:
+                    store.close()
+                except OSError as error:
+                    _log.error("%s", error)
+
+    def _reading(self) -> list[tuple[str, Acquisition]]:
+        return [(name, self.instruments[name]) for name in self._read]
+
+    def _recover(self) -> None:
+        """What the gateway heard before it was cut off, and had not accepted yet, goes into the spool first."""
+        samples = 0
+        fresh = {name: self._new_driver(name) for name in self.config.instruments}
+        try:
+            mark = self.raw.find_mark(self.spool.newest)
+            if mark is not None:
+                self.spool.resume(mark.position, mark.beyond)
+            for frames, heard in recover(self.raw, mark, fresh):
+                samples += sum(map(len, frames))
+                self._deliver(frames, heard)
+                if self.spool.waiting_values > _RECOVER_VALUES:
+                    self.spool.close_batch(self._mark)
+            self.spool.close_batch(self._mark)
+        except OSError as error:
+            _log.error("%s; what was heard before the last end stays in the raw log, for `tidegate replay`", error)
+        self._all_accounted()
+        if samples:
+            _log.warning("%d samples from before the gateway was interrupted have been taken up", samples)
+
+    def _mark(self, mark: Mark) -> None:
+        try:
+            self.raw.mark(mark)
+        except OSError as error:
+            # The samples matter more than what a crash within the next second may cost.
+            _log.error("%s; were the gateway to crash now, up to a second of samples would stay in the raw log", error)
+
+    def _all_accounted(self) -> None:
+        """Nothing in the raw log up to here waits for an Envelope."""
+        if not self.spool.waiting_values:
+            self.spool.resume(self.raw.position)
+            self._mark(Mark(self.spool.newest, self.raw.position, {}))
 
     async def _close_batches(self, stop: asyncio.Event) -> None:
         due_s = time.monotonic() + BATCH_S
         while True:
             stopping = stop.is_set()
             try:
-                if await asyncio.to_thread(self.spool.close_batch) is not None:
+                if await asyncio.to_thread(self.spool.close_batch, self._mark) is not None:
                     self.uplink.notify()
                 await asyncio.to_thread(self.raw.journal.sync)
             except OSError as error:
@@ -99,17 +166,18 @@ class Gateway:
         if left:
             _log.warning("%d Envelopes stay in the spool until the next start", left)
 
-    def _deliver(self, frame: Frame) -> None:
-        if self.spool.declare(frame.instrument, frame.schema):
-            self.uplink.declare()
-        self.spool.put(frame)
+    def _deliver(self, frames: list[Frame], heard: Position) -> None:
+        for frame in frames:
+            if self.spool.declare(frame.instrument, frame.schema):
+                self.uplink.declare()
+        self.spool.put(*frames, heard=heard)
 
     def birth(self) -> Birth:
         """The platform as of now."""
         platform = self.config.platform
         instruments = {}
         for name, acquisition in self.instruments.items():
-            told = dict(acquisition.driver.description())
+            told = acquisition.guarded.description()
             instruments[name] = InstrumentBirth(
                 driver=self.config.instruments[name].driver,
                 manufacturer=str(told.get("manufacturer", "")),

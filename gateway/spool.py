@@ -5,6 +5,9 @@ the journal and returns after the fsync. An Envelope's `seq` is its record numbe
 only what is durable here, so no power cut can make the gateway give one seq to two different Envelopes. The hub's
 acknowledgements are the one reason to forget; a spool that is full forgets its oldest segment instead and says so by
 a gap that reaches the hub.
+
+Each Frame comes with its place in the raw log. Right before an Envelope is appended, `close_batch` hands out a mark of
+what the Envelopes account for with it; `gateway.recover` takes up after a crash where the newest one's mark ends.
 """
 
 import json
@@ -12,9 +15,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from gateway.rawlog import START, Mark, Position
 from tidegate.codec import MAX_SAMPLES, MAX_VALUES, CodecError, encode_frame, values_of
 from tidegate.envelope import NO_PREVIOUS, Envelope, Gap, Lane, chain_hash, decode_envelope, encode_envelope
 from tidegate.frame import Frame, Schema, concatenate
@@ -42,9 +47,12 @@ class Spool:
         if self._cursor.position:
             self.acked.add(1, self._cursor.position)
         self._previous = self._last_hash()
-        self._lock = threading.Lock()  # of the two below: Frames come in while a batch is being written
+        self._lock = threading.Lock()  # of the four below: Frames come in while a batch is being written
         self._frames: list[Frame] = []
         self._waiting = 0
+        self._heard: Position = START  # of the newest Frame
+        self._beyond: Counter[str] = Counter()  # samples beyond `_accounted` that are in Envelopes
+        self._accounted: Position = START
         self._gaps: list[Gap] = []
         self._told: RangeSet = RangeSet()
         self._schemas_file = directory / "schemas.json"
@@ -62,31 +70,47 @@ class Spool:
             return False
         known[schema.id] = schema
         text = {name: [s.as_dict() for s in by_id.values()] for name, by_id in self.schemas.items()}
-        temporary = self._schemas_file.with_suffix(".new")
-        temporary.write_text(json.dumps(text))
-        temporary.replace(self._schemas_file)
+        try:
+            _write_durably(self._schemas_file, json.dumps(text))
+        except OSError as error:  # it is declared all the same; a restart learns it when such Frames come again
+            _log.error("%s: %s; schemas are kept in memory only", self._schemas_file, error)
         return True
 
-    def put(self, frame: Frame) -> None:
-        """Takes a Frame for the next Envelope."""
-        if not len(frame):
-            return
+    def resume(self, position: Position, beyond: Mapping[str, int] | None = None) -> None:
+        """All that precedes this place of the raw log is accounted for, and so many samples beyond it."""
         with self._lock:
-            self._frames.append(frame)
-            self._waiting += values_of(frame.schema, len(frame))
+            self._heard = self._accounted = position
+            self._beyond = Counter(beyond or {})
+
+    @property
+    def waiting_values(self) -> int:
+        """Values of the Frames that are in no Envelope yet."""
+        with self._lock:
+            return self._waiting
+
+    def put(self, *frames: Frame, heard: Position = START) -> None:
+        """Takes Frames for the next Envelope: all that the raw log's record `heard` completed."""
+        with self._lock:
+            self._heard = heard
+            for frame in frames:
+                if len(frame):
+                    self._frames.append(frame)
+                    self._waiting += values_of(frame.schema, len(frame))
             while self._waiting > _WAITING_VALUES and len(self._frames) > 1:
                 dropped = self._frames.pop(0)
                 self._waiting -= values_of(dropped.schema, len(dropped))
+                self._beyond[dropped.instrument] += len(dropped)
                 self._refuse(dropped, "the disk refuses and memory is full")
 
     def _refuse(self, frame: Frame, reason: str) -> None:
         self.refused[frame.instrument] = self.refused.get(frame.instrument, 0) + len(frame)
         _log.error("%s: %d samples cannot be accepted: %s", frame.instrument, len(frame), reason)
 
-    def close_batch(self) -> int | None:
+    def close_batch(self, note: Callable[[Mark], None] | None = None) -> int | None:
         """Makes Envelopes of what waits and returns the last's seq once all are durable; None where nothing waited.
 
-        Raises OSError where the disk refuses: the Frames then stay for the next attempt.
+        `note` is given the mark of each Envelope before it is appended. Raises OSError where the disk refuses: the
+        Frames then stay for the next attempt.
         """
         for first, last in self.journal.lost():
             for untold in self._told.missing(first, last):
@@ -94,10 +118,11 @@ class Spool:
             self._told.add(first, last)
         with self._lock:
             waiting, self._frames, self._waiting = self._frames, [], 0
-        frames, gaps = _join(waiting), self._gaps
+            heard = self._heard
+        frames = _join(waiting)
         seq = None
         try:
-            while frames or gaps:
+            while frames or self._gaps:
                 batch: list[bytes] = []
                 sizes = 0
                 for frame in frames:
@@ -110,33 +135,49 @@ class Spool:
                         break
                     batch.append(data)
                     sizes += len(data)
-                seq = self._append([data for data in batch if data], gaps)
-                frames, gaps = frames[len(batch) :], []
+                taken, left = frames[: len(batch)], frames[len(batch) :]
+                position, beyond = heard, Counter[str]()
+                if left:
+                    position, beyond = self._accounted, self._beyond.copy()
+                    for frame in taken:
+                        beyond[frame.instrument] += len(frame)
+                seq = self._append([data for data in batch if data], position, beyond, note)
+                with self._lock:
+                    self._accounted, self._beyond = position, beyond
+                frames = left
         finally:
             # Where the disk refused: what is left waits for the next attempt.
-            self._gaps = gaps
             with self._lock:
                 self._frames[:0] = frames
                 self._waiting += sum(values_of(f.schema, len(f)) for f in frames)
         return seq
 
-    def _append(self, frames: list[bytes], gaps: list[Gap]) -> int:
+    def _append(
+        self, frames: list[bytes], position: Position, beyond: Counter[str], note: Callable[[Mark], None] | None
+    ) -> int:
         try:
-            return self._append_once(frames, gaps)
+            return self._append_once(frames, position, beyond, note)
         except JournalFull:
             self._drop_oldest()
-            return self._append_once(frames, gaps)
+            return self._append_once(frames, position, beyond, note)
 
-    def _append_once(self, frames: list[bytes], gaps: list[Gap]) -> int:
+    def _append_once(
+        self, frames: list[bytes], position: Position, beyond: Counter[str], note: Callable[[Mark], None] | None
+    ) -> int:
         seq = self.journal.last + 1
         made_ns = time.time_ns()
+        gaps = tuple(self._gaps)
         data = encode_envelope(
-            Envelope(self.platform, self.epoch, seq, Lane.LIVE, made_ns, self._previous, tuple(frames), tuple(gaps))
+            Envelope(self.platform, self.epoch, seq, Lane.LIVE, made_ns, self._previous, tuple(frames), gaps)
         )
+        name = chain_hash(data)
+        if note is not None:
+            note(Mark(name, position, beyond))
         number = self.journal.append(data, critical=True)
         if number != seq:
             raise RuntimeError(f"the journal gave number {number} to the Envelope with seq {seq}")
-        self._previous = chain_hash(data)
+        self._previous = name
+        self._gaps = []
         return seq
 
     def _drop_oldest(self) -> None:
@@ -215,6 +256,19 @@ class Spool:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             _log.warning("%s is damaged (%s); schemas are declared anew as data come", self._schemas_file, error)
             return {}
+
+    @property
+    def newest(self) -> bytes:
+        """What names the newest Envelope that is here and undamaged; of a spool that never had one, its epoch."""
+        last = self.journal.last
+        if not last:
+            return bytes.fromhex(self.epoch)
+        for back in (1, 64, 4096, last):
+            number, payload = max(self.journal.read(max(last - back, 0)), default=(0, b""))
+            if number:
+                # One that the hub has seen and that was damaged since must not be made again under a new number.
+                return chain_hash(payload) if number >= self._cursor.position else b""
+        return b""
 
     def _last_hash(self) -> bytes:
         newest = [payload for _, payload in self.journal.read(max(self.journal.last - 1, 0))]
