@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from central import config as configuration
-from central.config import ConfigError
+from tidegate.settings import ConfigError
 
 app = typer.Typer(help="The hub at the data centre.", no_args_is_help=True)
 
@@ -58,11 +58,18 @@ async def _run(loaded: configuration.HubConfig) -> None:
 def check(config: Config) -> None:
     """Check a configuration and name every mistake in it, with file, line, setting and the remedy."""
     loaded = _load(config)
-    host, port = loaded.broker.address
     stores = ["archive"] * loaded.duckdb.enabled + ["InfluxDB"] * (loaded.influxdb is not None)
     typer.echo(f"{config}: good. Hub {loaded.hub.name}, keeps its data in {loaded.hub.directory}.")
-    typer.echo(f"  listens to the broker {host}:{port}, serves http://{loaded.http.host}:{loaded.http.port}")
+    typer.echo(
+        f"  listens to the broker {loaded.broker.host}:{loaded.broker.port}, serves http://{loaded.http.host}:{loaded.http.port}"
+    )
     typer.echo(f"  stores: {', '.join(stores) or 'none, the change log alone'}; [[qc]] tables: {len(loaded.qc)}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    typer.echo(json.dumps(configuration.json_schema(), indent=2))
 
 
 @app.command()

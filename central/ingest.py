@@ -27,12 +27,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from pydantic import ValidationError
 
-from central.config import Broker
 from central.ledger import MOST_WANTED, Ledger
 from central.quarantine import Case, Quarantine, Reason
 from central.received import Intake, Kind, Received
 from central.registry import Registry
 from tidegate import topics
+from tidegate.broker import Broker
 from tidegate.codec import CodecError
 from tidegate.envelope import Envelope, decode_envelope
 from tidegate.messages import Birth, State
@@ -162,7 +162,7 @@ class Ingest:
                     await self._connection(stop)
                 except (aiomqtt.MqttError, OSError, ValueError) as error:
                     if str(error) != self.last_error:
-                        _log.warning("broker %s:%d: %s", *self._broker.address, error)
+                        _log.warning("broker %s:%d: %s", self._broker.host, self._broker.port, error)
                     self.last_error = str(error) or type(error).__name__
                 finally:
                     self.connected_ns = None
@@ -185,18 +185,17 @@ class Ingest:
         broker = self._broker
         expiry = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         expiry.SessionExpiryInterval = _SESSION_S
-        host, port = broker.address
         async with aiomqtt.Client(
-            host,
-            port,
+            broker.host,
+            broker.port,
             identifier=f"tidegate-hub-{self._name}",
             username=broker.username,
-            password=broker.password(),
+            password=broker.secret(),
             protocol=aiomqtt.ProtocolVersion.V5,
             clean_start=False,
             properties=expiry,
             keepalive=20,
-            tls_context=None if broker.tls is None else broker.tls.context(),
+            tls_context=broker.tls_context(),
             queue_type=self._inbox.queue(),
         ) as client:
             client.pending_calls_threshold = 1 << 16
@@ -206,7 +205,7 @@ class Ingest:
             self.connected_ns, self.last_error = time.time_ns(), ""
             if self._due:
                 self._ack_news.set()
-            _log.info("listening to the broker %s:%d", host, port)
+            _log.info("listening to the broker %s:%d", broker.host, broker.port)
             tasks = [
                 asyncio.create_task(self._until_lost(client)),
                 asyncio.create_task(self._acknowledge(client)),

@@ -273,7 +273,7 @@ def _listener(host: str, port: int) -> socket.socket:
 
 def _influx_store(settings: InfluxDb) -> Store:
     if settings.version == 1:
-        return InfluxDB1Store(settings.url, settings.database or "", settings.username or "", settings.password or "")
+        return InfluxDB1Store(settings.url, settings.database or "", settings.username or "", settings.secret() or "")
     return InfluxDB2Store(settings.url, settings.org or "", settings.bucket or "", settings.secret() or "")
 
 

@@ -14,7 +14,6 @@ import asyncio
 import json
 import logging
 import random
-import ssl
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -23,8 +22,8 @@ import aiomqtt
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from pydantic import ValidationError
 
-from gateway.config import Broker
 from gateway.spool import Spool
+from tidegate.broker import Broker
 from tidegate.messages import Ack, Birth, State
 from tidegate.topics import topic
 
@@ -34,6 +33,7 @@ WINDOW = 64
 RESEND_S = 15.0
 STATE_EVERY_S = 5.0
 _BACK_OFF_S = (0.5, 30.0)
+_CROSSED_S = 2.0
 
 
 class Uplink:
@@ -105,7 +105,7 @@ class Uplink:
             clean_start=MQTT_CLEAN_START_FIRST_ONLY,
             keepalive=20,
             will=aiomqtt.Will(topic(self._platform, "state"), offline.model_dump_json(), qos=1, retain=True),
-            tls_context=_tls(b),
+            tls_context=b.tls_context(),
             max_inflight_messages=WINDOW,
             max_queued_outgoing_messages=2 * WINDOW,
         )
@@ -204,7 +204,9 @@ class Uplink:
             for seq in range(max(first, self._spool.journal.first), min(last, self._spool.journal.durable) + 1):
                 if len(wanted) >= WINDOW:
                     break
-                if seq < max(self._next_live, self._next_backfill):  # what was never sent goes in its turn
+                # What was never sent goes in its turn, and what left a moment ago may have crossed with this ack.
+                sent_s = self._in_flight.get(seq, 0.0)
+                if seq < max(self._next_live, self._next_backfill) and time.monotonic() - sent_s > _CROSSED_S:
                     self._in_flight.pop(seq, None)
                     wanted.append(seq)
         self._want(wanted)
@@ -214,15 +216,6 @@ class Uplink:
     async def _publish_state(self, client: aiomqtt.Client, *, online: bool) -> None:
         state = self._state().model_copy(update={"online": online})
         await client.publish(topic(self._platform, "state"), state.model_dump_json(), qos=1, retain=True)
-
-
-def _tls(broker: Broker) -> ssl.SSLContext | None:
-    if broker.tls is None:
-        return None
-    context = ssl.create_default_context(cafile=broker.tls.ca)
-    if broker.tls.certificate:
-        context.load_cert_chain(broker.tls.certificate, broker.tls.key)
-    return context
 
 
 async def _either(*awaitables: Coroutine[Any, Any, Any]) -> None:

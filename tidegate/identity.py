@@ -3,7 +3,8 @@
 import re
 import secrets
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+NAME_PATTERN = r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?"
+_NAME = re.compile(NAME_PATTERN)
 
 NAME_RULE = "1 to 64 of the characters a-z 0-9 - _, with a letter or digit at both ends"
 

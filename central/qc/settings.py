@@ -14,19 +14,18 @@ thresholds is not run, and says 2.
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 
-from tidegate.vocabulary import PARAMETERS
+from tidegate.settings import Table
+from tidegate.vocabulary import PARAMETERS, parameter
 
-Pair = tuple[float, float]
+Pair = Annotated[tuple[float, float], Strict(False)]
 
 
-class Thresholds(BaseModel):
+class Thresholds(Table):
     """Thresholds of one stream's tests; None: not set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     gross_range_fail: Pair | None = Field(default=None, description="outside: fail")
     gross_range_suspect: Pair | None = Field(default=None, description="outside: suspect")
@@ -46,21 +45,21 @@ class Thresholds(BaseModel):
 class QcTable(Thresholds):
     """One `[[qc]]` table: thresholds, and the streams that they are for."""
 
-    parameter: str
-    platform: str = "*"
-    instrument: str = "*"
+    parameter: str = Field(
+        description="the parameter that is tested",
+        examples=["sea_water_temperature"],
+        json_schema_extra={"enum": list(PARAMETERS)},
+    )
+    platform: str = Field(default="*", description="name of the platform; `*` stands for any characters")
+    instrument: str = Field(default="*", description="name of the instrument; `*` stands for any characters")
 
     @field_validator("parameter")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in PARAMETERS:
-            from tidegate.vocabulary import parameter
-
-            try:
-                parameter(value)
-            except KeyError as error:
-                raise ValueError(str(error.args[0])) from None
-        return value
+        try:
+            return parameter(value).name
+        except KeyError as error:
+            raise ValueError(str(error.args[0])) from None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -30,9 +30,9 @@ def test_every_mistake_in_a_configuration_is_named(tmp_path: Path, command: str)
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
     assert [line.removeprefix(f"{path}:").split(": ")[:2] for line in lines] == [
-        ["2", "hub.name"],
-        ["4", "broker.host"],
-        ["5", "broker.hots"],
+        ["2", "[hub] name"],
+        ["4", "[broker] host"],
+        ["5", "[broker] hots"],
     ]
 
 

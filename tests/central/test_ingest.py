@@ -10,7 +10,6 @@ import pytest
 
 import central.ingest
 import central.ledger
-from central.config import Broker
 from central.ingest import Inbox, Ingest, Message, rebuild
 from central.ledger import GIVE_UP, Ledger
 from central.quarantine import Quarantine, Reason
@@ -18,6 +17,7 @@ from central.received import Intake, Kind, Received
 from central.registry import Registry
 from tests.central.station import CTD, EPOCH, birth, envelope
 from tests.servers import Mosquitto, mosquitto
+from tidegate.broker import Broker
 from tidegate.envelope import Gap
 from tidegate.messages import Ack, State
 from tidegate.topics import topic

@@ -10,11 +10,11 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from gateway.config import Broker
 from gateway.spool import Spool
 from gateway.uplink import Uplink
 from tests.gateway.samples import LEVEL, level
 from tests.servers import Mosquitto, mosquitto
+from tidegate.broker import Broker
 from tidegate.clock import boot_id
 from tidegate.envelope import decode_envelope
 from tidegate.messages import Ack, Birth, InstrumentBirth, State
@@ -89,7 +89,10 @@ def spool(tmp_path: Path) -> Spool:
     return Spool("tioman-1", tmp_path / "spool", 100_000_000)
 
 
-async def test_backlog_and_live_data_arrive_and_are_forgotten_after_the_ack(spool: Spool) -> None:
+async def test_backlog_and_live_data_arrive_and_are_forgotten_after_the_ack(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.uplink._CROSSED_S", 0.0)
     fill(spool, 0, 5)
     with mosquitto() as broker:
         async with hub(broker) as h, uplink(broker, spool) as up:
