@@ -17,7 +17,8 @@ Drivers are found by the entry point group `tidegate.drivers`, so one from anoth
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -57,9 +58,12 @@ Decoded = Frame | Problem
 
 
 class DriverSettings(BaseModel):
-    """The settings of a driver, as they stand in the instrument's TOML table. Unknown names are refused."""
+    """The settings of a driver, as they stand in the instrument's TOML table. Unknown names are refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A field says what it is for in a docstring below it or in its `description`; editors and messages show that.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Driver(ABC):
@@ -110,14 +114,21 @@ class UnknownDriver(LookupError):
     """No driver of that name is installed; the message lists the ones that are."""
 
 
+@cache
+def _installed() -> Mapping[str, EntryPoint]:
+    # Looked up once: reading the metadata of all installed packages takes milliseconds.
+    return {entry.name: entry for entry in reversed(entry_points(group=GROUP))}
+
+
 def names() -> list[str]:
     """The names of all installed drivers."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return sorted(_installed())
 
 
 def load(name: str) -> type[Driver]:
     """The driver class of that name. Raises `UnknownDriver`."""
-    for entry in entry_points(group=GROUP, name=name):
-        cls: type[Driver] = entry.load()
-        return cls
-    raise UnknownDriver(f"no driver is called {name!r}; installed are: {', '.join(names())}")
+    entry = _installed().get(name)
+    if entry is None:
+        raise UnknownDriver(f"no driver is called {name!r}; installed are: {', '.join(names())}")
+    cls: type[Driver] = entry.load()
+    return cls

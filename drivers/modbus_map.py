@@ -173,7 +173,7 @@ class Register(_Table):
 
     parameter: str = Setting(description="a parameter of the vocabulary; one's own name needs label and unit too")
     address: int = Setting(ge=0, le=65536, description="as the manual numbers it; `base` says from where it counts")
-    type: Type
+    type: Type = Setting(description="how the number is written; 32 bits are two registers, 64 bits four")
     function: Literal[3, 4] = Setting(3, description="3 reads holding registers, 4 reads input registers")
     order: Order = Setting("ABCD", description="of the bytes as sent: ABCD big-endian, CDAB words swapped, …")
     unit: str | None = Setting(None, description="in which the device gives it; default: the parameter's own")

@@ -50,9 +50,13 @@ class SeaBirdSettings(DriverSettings):
     of further sensors, `ignore` is any number that is not wanted. Not given: what the reply to GetCD says, and until
     then temperature, conductivity, pressure, time."""
     temperature_unit: Literal["C", "F"] | None = None
+    """In which the instrument prints it. Not given: as the instrument says, where it does; else C."""
     conductivity_unit: Literal["S/m", "mS/cm", "uS/cm"] | None = None
+    """In which the instrument prints it. Not given: as the instrument says, where it does; else S/m."""
     pressure_unit: Literal["dbar", "psi"] | None = None
+    """In which the instrument prints it. Not given: as the instrument says, where it does; else dbar."""
     oxygen_unit: Literal["ml/L", "mg/L"] = "ml/L"
+    """In which the instrument prints it."""
     coefficients: dict[str, float] = Setting(default_factory=dict)
     """Calibration coefficients by the names of the calibration sheet (TA0, G, CPCOR, PTCA0, …). They go before those
     of a file's header."""
