@@ -10,7 +10,7 @@ from central.changes import Flags
 from central.store import Stream
 from central.store.duckdb import DuckDBStore
 from central.web.window import Recent
-from tidegate.frame import Times
+from tidegate.frame import Schema, Times
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +23,25 @@ class Track:
 
 
 def archived(
-    archive: DuckDBStore, platform: str, instrument: str, recent: Recent, start_ns: int
-) -> dict[str, Track]:  # fmt: skip
-    """What the archive has from `start_ns` until `recent` begins, of parameters that have the same unit and cells."""
-    fields = recent.schema.by_name
+    archive: DuckDBStore, platform: str, instrument: str, schema: Schema, start_ns: int, end_ns: int
+) -> dict[str, Track]:
+    """What the archive has with start_ns <= time < end_ns, of parameters that have the unit and cells of `schema`."""
+    fields = schema.by_name
     older = {}
     streams = [Stream(platform, instrument, name) for name in fields]
-    for series in archive.read(streams, start_ns, int(recent.time[0])):
+    for series in archive.read(streams, start_ns, end_ns):
         f = fields[series.stream.parameter]
-        if series.form.unit == f.unit and series.form.cells == (recent.schema.cells if f.profile else None):
+        if series.form.unit == f.unit and series.form.cells == (schema.cells if f.profile else None):
             older[f.name] = Track(series.time, series.value, series.flag)
     return older
+
+
+def nothing(schema: Schema) -> Recent:
+    """No samples of an instrument that has this schema."""
+    width = sum(schema.width(f) for f in schema.fields)
+    return Recent(
+        schema, np.empty(0, np.int64), np.empty((0, width)), np.empty((0, width), np.uint8), np.empty((0, 4), np.int64)
+    )
 
 
 def tracks(recent: Recent, older: Mapping[str, Track], start_ns: int) -> dict[str, Track]:

@@ -19,8 +19,9 @@ from nicegui import run, ui
 from central.store import Stream
 from central.view import InstrumentView, PlatformView, Views, span
 from central.web import charts, drawing
-from central.web.history import Track, archived, tracks
+from central.web.history import Track, archived, nothing, tracks
 from central.web.tides import LEVEL, GaugeTide, Tides
+from central.web.window import Recent
 from tidegate.frame import Field, Schema
 from tidegate.vocabulary import PARAMETERS
 
@@ -230,17 +231,25 @@ class _Platform:
 
     def _load(self, instrument: str, start_ns: int) -> tuple[Schema, dict[str, Track]] | None:
         """Tracks of an instrument; what memory does not hold is read from the archive once a minute at most."""
-        recent = self._views.window.recent(self._name, instrument)
+        recent = self._views.window.recent(self._name, instrument) or self._declared(instrument)
         if recent is None:
             return None
         archive = self._views.hub.archive
         older: dict[str, Track] = {}
-        if archive is not None and len(recent.time) and recent.time[0] > start_ns:
-            key = (self._range_s, int(recent.time[0]), int(time.monotonic() / _ARCHIVE_S))
+        begins_ns = int(recent.time[0]) if len(recent.time) else self._views.clock_ns()
+        if archive is not None and begins_ns > start_ns:
+            key = (self._range_s, begins_ns if len(recent.time) else 0, int(time.monotonic() / _ARCHIVE_S))
             if self._older.get(instrument, ((), {}))[0] != key:
-                self._older[instrument] = key, archived(archive, self._name, instrument, recent, start_ns)
+                older = archived(archive, self._name, instrument, recent.schema, start_ns, begins_ns)
+                self._older[instrument] = key, older
             older = self._older[instrument][1]
         return recent.schema, tracks(recent, older, start_ns)
+
+    def _declared(self, instrument: str) -> Recent | None:
+        """No samples, in the schema that was declared last: the archive may have some from before the hub started."""
+        known = self._views.hub.registry.platform(self._name)
+        birth = known.instruments[instrument].birth if known and instrument in known.instruments else None
+        return nothing(Schema.from_dict(birth.schemas[-1])) if birth and birth.schemas else None
 
     # --- building ---
 
@@ -253,7 +262,9 @@ class _Platform:
                     self._heads[i.name] = _html("head")
                     _set(self._heads[i.name], drawing.instrument_head(i))
                     if i.name not in data:
-                        ui.html('<div class="card note">No samples since the hub started.</div>', sanitize=False)
+                        ui.html(
+                            '<div class="card note">Nothing that could be drawn has come of it.</div>', sanitize=False
+                        )
                         continue
                     schema, _ = data[i.name]
                     if any(f.name == LEVEL and not f.profile for f in schema.fields):

@@ -15,6 +15,7 @@ from central.api import ARROW, NDJSON, create_app
 from central.changes import Flag
 from central.feed import snapshot_from_arrow
 from tests.central.filled import CTD, GAUGE, LEVEL, SECOND, TEMPERATURE, FilledHub, fill
+from tidegate.codec import CodecError
 
 T0 = 1_770_000_000 * SECOND
 
@@ -213,6 +214,40 @@ async def test_a_cursor_that_the_log_has_forgotten_is_gone_and_damage_is_told(tm
             assert "changes up to 3 are no longer in the log" in gone.json()["detail"]
             assert (await client.get("/feed/changes?after=3&limit=2")).headers.get("Lost-Cursors") is None
             assert (await client.get("/feed/changes?after=6")).headers["Lost-Cursors"] == "7-7"
+    finally:
+        hub.close()
+
+
+async def test_what_stands_before_a_change_that_cannot_be_read_still_comes(tmp_path: Path) -> None:
+    hub = FilledHub(tmp_path, T0)
+    try:
+        hub.platform("quay-3", (1.0, 103.0), ctd_1=(CTD, 10.0, "sbe37", "", "", ""))
+        hub.samples("quay-3", "ctd-1", CTD, t := hub.times(10, 100), hub.ctd(t), block=1)
+
+        class Damaged:
+            """The hub's log as it is when the schema of change 4 has gone."""
+
+            first, last, lost = 1, hub.hub.changes.last, hub.hub.changes.lost
+
+            def read(self, after: int = 0) -> Iterator[Any]:
+                for cursor, change in hub.hub.changes.read(after):
+                    if cursor == 4:
+                        raise CodecError("record 4: no birth describes schema 0123; restore its file")
+                    yield cursor, change
+
+        class WithDamaged:
+            changes = Damaged()
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(hub.hub, name)
+
+        app = create_app(WithDamaged(), page=False)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub") as client:
+            before = await client.get("/feed/changes")
+            assert (before.headers["Next-Cursor"], set(table(before)["cursor"].to_pylist())) == ("3", {1, 2, 3})
+            stuck = await client.get("/feed/changes?after=3&wait=5")
+            assert stuck.status_code == 500
+            assert "no birth describes schema 0123; restore its file" in stuck.json()["detail"]
     finally:
         hub.close()
 
