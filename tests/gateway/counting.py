@@ -1,4 +1,4 @@
-"""An instrument that says numbered lines, and its driver, which can be made to fail: for tests of the gateway's path."""
+"""An instrument that says numbered lines, and its driver, which can be made to fail."""
 
 import os
 import tty
