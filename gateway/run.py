@@ -25,6 +25,7 @@ from gateway.transports import Transport, open_transport
 from gateway.uplink import Uplink
 from tidegate.clock import boot_id, clock_is_disciplined
 from tidegate.frame import Frame
+from tidegate.journal import JournalBusy
 from tidegate.messages import Birth, InstrumentBirth, State
 
 _log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Gateway:
         try:
             self.raw = RawLog(directory / "raw", config.storage.raw_log)
             self.spool = Spool(config.platform.name, directory / "spool", config.storage.spool)
+        except JournalBusy as error:
+            raise StartFailed(f"a gateway is already running on {directory}: end that one first ({error})") from error
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise StartFailed(
