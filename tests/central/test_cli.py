@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from central.cli import _age, app
+from central.config import json_schema
 from tests.servers import free_port
 
 
@@ -34,6 +36,12 @@ def test_every_mistake_in_a_configuration_is_named(tmp_path: Path, command: str)
         ["4", "[broker] host"],
         ["5", "[broker] hots"],
     ]
+
+
+def test_the_schema_for_editors_is_printed() -> None:
+    result = CliRunner().invoke(app, ["schema"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == json_schema()
 
 
 def test_status_says_what_to_do_where_no_hub_answers() -> None:
