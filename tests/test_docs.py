@@ -1,0 +1,338 @@
+"""The documentation holds: its links, commands, settings, snippets, and the wire format that it describes."""
+
+import json
+import re
+import shlex
+import struct
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import typer
+import zstandard
+from pydantic import BaseModel
+
+import central.config
+import gateway.config
+from central.api import ChangesQuery, LatestQuery, SnapshotQuery
+from central.feed import CHANGES
+from central.qc.settings import DEFAULTS, QcTable
+from drivers import driver as drivers
+from drivers.modbus_map import Register, shipped
+from tests.certificates import self_signed
+from tests.tidegate.frames import CTD
+from tests.tidegate.test_codec import GOLDEN
+from tests.tidegate.test_envelope import EMPTY
+from tidegate.broker import Broker, Tls
+from tidegate.cli import GROUP
+from tidegate.envelope import chain_hash, encode_envelope
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """(what stands behind the fence, text) of the fenced blocks of a page."""
+    for found in re.finditer(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        yield found[1].strip(), found[2]
+
+
+def of_language(*wanted: str) -> list[Any]:
+    return [
+        pytest.param(text, id=f"{name_of(page)}-{number}")
+        for page in PAGES
+        for number, (language, text) in enumerate(blocks(page))
+        if language in wanted
+    ]
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{name_of(page)} links to {target}"
+        assert not anchor or anchor in anchors(there), f"{name_of(page)} links to {target}"
+
+
+def test_every_decision_is_listed_once() -> None:
+    folder = ROOT / "docs" / "decisions"
+    records = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert len({name[:4] for name in records}) == len(records)
+    assert sorted(re.findall(r"\]\((\d{4}-[^)]+)\)", (folder / "README.md").read_text())) == records
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def commands() -> list[Any]:
+    """Every `tidegate …` in code: of a shell block, of a console block behind `$`, and inline."""
+    found: dict[str, str] = {}
+    for page in [*PAGES, *sorted((ROOT / "deploy").glob("*.service"))]:
+        text = page.read_text()
+        lines = re.findall(r"`(tidegate [^`\n]+)`", text)
+        lines += [line for language, block in blocks(page) if language == "sh" for line in block.splitlines()]
+        lines += re.findall(r"^\$ (.+)$", text, re.MULTILINE)
+        lines += re.findall(r"^ExecStart=(?:\S*/)?(tidegate .+)$", text, re.MULTILINE)
+        for line in lines:
+            if line.startswith("tidegate ") and "…" not in line:
+                found.setdefault(line, name_of(page))
+    assert len(found) > 15
+    return [pytest.param(line, id=f"{where}: {line}") for line, where in found.items()]
+
+
+def options_of(words: list[str]) -> tuple[str, set[str]]:
+    """(the command that these words begin with, the options that it has)."""
+    (entry,) = entry_points(group=GROUP, name=words[0])
+    app = entry.load()
+    if not isinstance(app, typer.Typer):
+        function, app = app, typer.Typer()
+        app.command(words[0])(function)
+    command: Any = typer.main.get_command(app)
+    if hasattr(command, "commands"):
+        name = f"{words[0]} {words[1]}"
+        assert words[1] in command.commands, f"there is no `tidegate {name}`"
+        command = command.commands[words[1]]
+    else:
+        name = words[0]
+    return name, {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_exist_with_their_options(line: str) -> None:
+    words = shlex.split(re.split(r" [|>#] | 2>", line)[0])[1:]
+    name, options = options_of(words)
+    unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in options]
+    assert not unknown, f"`tidegate {name}` has no {', '.join(unknown)}"
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+_REST_OF_GATEWAY = {
+    "platform": '[platform]\nname = "p"\nmoving = true\n',
+    "broker": '[broker]\nhost = "h"\n',
+    "storage": '[storage]\ndirectory = "d"\n',
+}
+_REST_OF_HUB = {"hub": '[hub]\nname = "h"\ndirectory = "d"\n', "broker": '[broker]\nhost = "h"\n'}
+
+
+def written(text: str, rest: dict[str, str], folder: Path, certificate: Path) -> Path:
+    """The file with what it lacks, and the files that it names."""
+    text += "".join(table for name, table in rest.items() if name not in tomllib.loads(text))
+    for name in re.findall(r'(?:_file|\bca) = "([^"]+)"', text):
+        (folder / name).write_bytes(certificate.read_bytes() if name.endswith(".crt") else b"secret\n")
+    path = folder / "settings.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return self_signed(tmp_path_factory.mktemp("certificates"), "authority").certificate
+
+
+@pytest.mark.parametrize("text", of_language("toml gateway", "toml gateway-part"))
+def test_gateway_settings_are_good(text: str, tmp_path: Path, certificate: Path) -> None:
+    gateway.config.load(written(text, _REST_OF_GATEWAY, tmp_path, certificate))
+
+
+@pytest.mark.parametrize("text", of_language("toml hub", "toml hub-part"))
+def test_hub_settings_are_good(text: str, tmp_path: Path, certificate: Path) -> None:
+    central.config.load(written(text, _REST_OF_HUB, tmp_path, certificate))
+
+
+def test_every_toml_block_says_what_it_is() -> None:
+    known = {"toml gateway", "toml gateway-part", "toml hub", "toml hub-part"}
+    odd = [(name_of(page), kind) for page in PAGES for kind, _ in blocks(page) if kind.startswith("toml")]
+    assert [entry for entry in odd if entry[1] not in known] == []
+
+
+def named(text: str, name: str) -> bool:
+    return re.search(rf"`{re.escape(name)}\b", text) is not None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        gateway.config.Platform, Broker, gateway.config.Storage, gateway.config.Instrument,
+        gateway.config.SerialPort, gateway.config.TcpPort, gateway.config.UdpPort, gateway.config.ModbusTcpPort,
+        gateway.config.ModbusRtuPort, central.config.Identity, central.config.Http, central.config.InfluxDb,
+        central.config.DuckDb, QcTable,
+    ],
+)  # fmt: skip
+def test_every_setting_is_described(model: type[BaseModel]) -> None:
+    text = (REFERENCE / "configuration.md").read_text()
+    assert [name for name in model.model_fields if not named(text, name)] == []
+    assert all(name in text for name in Tls.model_fields)
+
+
+def test_built_in_thresholds_are_described() -> None:
+    text = (REFERENCE / "configuration.md").read_text()
+    built_in = text.partition("Before them stand these")[2]
+    assert {table.parameter for table in DEFAULTS} == set(re.findall(r"^\| `(\w+)` \|", built_in, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", drivers.names())
+def test_every_drivers_settings_are_described(name: str) -> None:
+    text = (REFERENCE / "drivers.md").read_text()
+    section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section, f"{name} has no section"
+    wanted = list(drivers.load(name).Settings.model_fields)
+    if name == "modbus":
+        wanted += [*Register.model_fields, *shipped()]
+    assert [setting for setting in wanted if not named(section[1], setting)] == []
+
+
+def test_the_feeds_parameters_and_columns_are_described() -> None:
+    text = (REFERENCE / "feed.md").read_text()
+    wanted = {name for query in (ChangesQuery, SnapshotQuery, LatestQuery) for name in query.model_fields}
+    assert sorted(name for name in wanted | set(CHANGES.names) if not named(text, name)) == []
+
+
+@pytest.mark.parametrize("text", of_language("python"))
+def test_snippets_compile(text: str) -> None:
+    compile(text, "snippet", "exec")
+
+
+# --- the wire, read by its description alone --------------------------------------------------------------------------
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def unfolded(u: int) -> int:
+    return (u >> 1) ^ -(u & 1)
+
+
+def wrapped(value: int) -> int:
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def rice(data: bytes, at: int, k: int, size: int) -> list[int]:
+    bits = [byte >> place & 1 for byte in data[at:] for place in range(7, -1, -1)]
+    quotients, place = [], 0
+    for _ in range(size):
+        end = bits.index(1, place)
+        quotients.append(end - place)
+        place = end + 1
+    place = -(-place // 8) * 8
+    low = [int("".join(map(str, bits[place + i * k : place + i * k + k])) or "0", 2) for i in range(size)]
+    at += -(-(place + size * k) // 8)
+    for i in range(size):
+        if quotients[i] >= 10:
+            more, at = varint(data, at)
+            quotients[i] = 10 + more
+    assert at == len(data)
+    return [q << k | r for q, r in zip(quotients, low, strict=True)]
+
+
+def column(data: bytes, n: int, c: int) -> list[list[int]]:
+    """Rows of a packed column, after `wire.md`."""
+    predictor, coder, middled, scale = data[0] >> 6, data[0] >> 4 & 3, data[0] & 4, data[0] & 3
+    k, at = (data[1], 2) if coder else (0, 1)
+    firsts = []
+    for _ in range((0, 1, 2, 1)[predictor]):
+        u, at = varint(data, at)
+        firsts.append(unfolded(u))
+    middle = 0
+    if middled:
+        u, at = varint(data, at)
+        middle = unfolded(u)
+    size = n * c - len(firsts)
+    if coder == 0:
+        folded = [0] * size
+    elif coder == 1:
+        folded = rice(data, at, k, size)
+    else:
+        plain = data[at:] if coder == 2 else zstandard.ZstdDecompressor().decompress(data[at:])
+        folded = [sum(plain[plane * size + i] << 8 * plane for plane in range(k)) for i in range(size)]
+    left = iter(unfolded(u) + middle for u in folded)
+    a = [[0] * c for _ in range(n)]
+    for i in range(n):
+        for j in range(c):
+            if predictor == 0:
+                a[i][j] = next(left)
+            elif predictor == 2:
+                a[i][0] = firsts[0] if i == 0 else a[i - 1][0] + (firsts[1] if i == 1 else 0)
+                if i > 1:
+                    a[i][0] = 2 * a[i - 1][0] - a[i - 2][0] + next(left)
+            elif i == j == 0:
+                a[i][j] = firsts[0]
+            elif (predictor == 3 and j > 0) or (predictor == 1 and i == 0):
+                a[i][j] = a[i][j - 1] + next(left)
+            else:
+                a[i][j] = a[i - 1][j] + next(left)
+    return [[wrapped(value * 1000**scale) for value in row] for row in a]
+
+
+@pytest.mark.parametrize(("frame", "golden"), GOLDEN, ids=["ctd", "adcp"])
+def test_a_frame_is_read_by_the_description_of_the_wire(frame: Any, golden: str) -> None:
+    assert golden in re.sub(r"\s", "", (REFERENCE / "wire.md").read_text())
+    instrument, schema_id, n, arrival, columns = msgpack.unpackb(bytes.fromhex(golden))
+    assert (instrument, schema_id, n) == (frame.instrument, frame.schema.id, len(frame))
+    assert [row[0] for row in column(columns[0], n, 1)] == frame.time.tolist()
+    for f, packed in zip(frame.schema.fields, columns[1:], strict=True):
+        body, reasons = packed if isinstance(packed, list) else (packed, None)
+        width = frame.schema.width(f)
+        absent = column(reasons, n, width) if reasons else [[0] * width] * n
+        assert absent == frame.missing(f.name).reshape(n, width).tolist()
+        s = 1 if f.integer else round(1 / f.resolution)
+        theirs = frame.columns[f.name].reshape(n, width).tolist()
+        for ours, wanted, reason in zip(column(body, n, width), theirs, absent, strict=True):
+            assert all(why or value / s == other for value, other, why in zip(ours, wanted, reason, strict=True))
+    kind, at = arrival[0], 1
+    assert (kind & 0x3F, bool(kind & 0x80)) == (frame.source, frame.arrival.disciplined)
+    if kind & 0x40:
+        u, at = varint(arrival, at)
+        assert (frame.time[0] // 1000 + unfolded(u)) * 1000 == frame.arrival.utc_ns
+    u, at = varint(arrival, at)
+    assert (unfolded(u) * 1000, arrival[at:].hex()) == (frame.arrival.monotonic_ns, frame.arrival.boot)
+
+
+def test_an_envelope_is_read_by_the_description_of_the_wire() -> None:
+    text = (REFERENCE / "wire.md").read_text()
+    data = encode_envelope(EMPTY)
+    assert data.hex() in re.sub(r"\s", "", text)
+    assert chain_hash(data).hex() in text
+    *body, frames, gaps = msgpack.unpackb(data[:-4])
+    assert body == [1, EMPTY.platform, bytes.fromhex(EMPTY.epoch), 1, 0, EMPTY.made_ns, bytes(16)]
+    assert (frames, gaps) == ([], [])
+    crc = 0xFFFFFFFF
+    for byte in data[:-4]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    assert struct.unpack("<I", data[-4:]) == (crc ^ 0xFFFFFFFF,)
+
+
+def test_a_schemas_id_is_as_the_wires_description_says() -> None:
+    text = (REFERENCE / "wire.md").read_text()
+    shown = json.dumps(CTD.as_dict(), sort_keys=True, separators=(",", ":"))
+    assert shown in text
+    assert CTD.id.hex() in text
