@@ -78,8 +78,8 @@ DEFAULTS = (
     # QARTOD Manual for Water Level v2.1 (2021), test 6: 0.1 and 0.2 m. Its rates of change are meant for 6-minute
     # averages; a gauge that shows single waves would exceed them all day, so a rate is the operator's to set.
     QcTable(parameter="water_surface_height_above_reference_datum", spike=(0.1, 0.2)),
-    # GTSPP as CoTeDe 0.23 ships it: spikes of 2.0 degC and 0.3 in salinity fail (suspect from half of that is our choice);
-    # range -2 to 40 degC and 0 to 41.
+    # GTSPP as CoTeDe 0.23 ships it: spikes of 2.0 degC and 0.3 in salinity fail (suspect from half of that is our
+    # choice); range -2 to 40 degC and 0 to 41.
     QcTable(parameter="sea_water_temperature", gross_range_fail=(-2.0, 40.0), spike=(1.0, 2.0)),
     QcTable(parameter="sea_water_practical_salinity", gross_range_fail=(0.0, 41.0), spike=(0.15, 0.3)),
     # QARTOD Manual for Current Data v2: sound speed 1475 to 1560 m/s (test 4).
