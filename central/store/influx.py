@@ -12,9 +12,9 @@ missing or was retracted is its flag alone, **9, and a value beside a flag of 9 
 gives NaN there, and a Grafana panel asks for `"<name>_flag" < 9`. A name that line protocol cannot carry (a line break,
 a backslash) makes a change that is refused, never one that is bent.
 
-Line protocol is built by Arrow, for some thousand samples at once: requests of about 5,000 lines cost the server least,
-and while it reads one the next is built. A line is long (350 bytes for four fields) and mostly names, so on its way to
-another machine it goes under gzip, which shrinks it tenfold; for a server on this one that would be work for nothing.
+Line protocol is built by Arrow for all samples of a batch at once. A request has at most 8 MB of it. A line is long (350
+bytes for four fields) and mostly names, so on its way to another machine it goes under gzip, which shrinks it tenfold;
+for a server on this machine that would only be work for both.
 
 Servers that only speak the 2.x write API may hold less: VictoriaMetrics rounds times to milliseconds, keeps everything
 as float64, and keeps both values where a correction comes, unless it is started with `-dedup.minScrapeInterval=1ms`.
@@ -27,7 +27,6 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -48,8 +47,6 @@ Values = npt.NDArray[np.float64]
 
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
-_ENOUGH_LINES = 5_000
-"""Of one request, give or take a Frame."""
 _MOST_BYTES = 8_000_000
 """Of line protocol in one request. InfluxDB 1.x refuses bodies beyond 25 MB (`max-body-size`)."""
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
@@ -97,21 +94,12 @@ class _InfluxStore(ABC):
         """Write, and find what is refused by halves. In log order, so that the last of two for one point stays."""
         rejected: list[_Rejected] = []
         lines = 0
-        sending: Future[None] | None = None
-
-        def wait() -> None:
+        for body, count in line_protocol(batch):
+            lines += count
             try:
-                if sending is not None:
-                    sending.result()
+                self._post(body)
             except _Rejected as error:
                 rejected.append(error)
-
-        with ThreadPoolExecutor(1, f"{self.name}-post") as sender:
-            for body, count in line_protocol(batch):
-                lines += count
-                wait()
-                sending = sender.submit(self._post, body)
-            wait()
         if not rejected:
             return []
         if len(batch) == 1:
@@ -298,10 +286,8 @@ def line_protocol(batch: Batch) -> Iterator[tuple[bytes, int]]:
             schema = changes[0].frame.schema
             for profile in (False, True):
                 fields = [f for f in schema.fields if f.profile is profile]
-                if fields:
-                    width = schema.cells.count if profile and schema.cells else 1
-                    for some in _portions(changes, _ENOUGH_LINES // width):
-                        yield from _pieces(_lines(schema, fields, some, width, profile=profile))
+                if fields and any(len(change.frame) for change in changes):
+                    yield from _pieces(_lines(schema, fields, changes, profile=profile))
 
 
 def _runs(batch: Batch) -> Iterator[list[Change]]:
@@ -320,25 +306,9 @@ def _runs(batch: Batch) -> Iterator[list[Change]]:
     yield run
 
 
-def _portions(changes: Sequence[Change], enough: int) -> Iterator[list[Change]]:
-    """Changes with samples, in groups that hold `enough` samples or one change more than that."""
-    portion: list[Change] = []
-    samples = 0
-    for change in changes:
-        if len(change.frame):
-            portion.append(change)
-            samples += len(change.frame)
-            if samples >= enough:
-                yield portion
-                portion, samples = [], 0
-    if portion:
-        yield portion
-
-
-def _lines(
-    schema: Schema, fields: Sequence[Field], changes: Sequence[Change], width: int, *, profile: bool
-) -> pa.Array:
-    """A string array of one line for each sample, or for each of the `width` cells of each sample."""
+def _lines(schema: Schema, fields: Sequence[Field], changes: Sequence[Change], *, profile: bool) -> pa.Array:
+    """A string array of one line for each sample, or for each cell of each sample."""
+    width = schema.cells.count if profile and schema.cells else 1
     tags = [f",instrument={_tag(c.frame.instrument)},platform={_tag(c.platform)} " for c in changes]
     measurement = _escape(schema.kind, ", ")
     cells = [f",cell={cell:04}" for cell in range(1, width + 1)] if profile else [""]
