@@ -22,7 +22,6 @@ from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from central.changes import ChangeLog, Flag
@@ -41,8 +40,6 @@ CATCHING_UP = 64
 """Envelopes of backlog above which a platform is catching up: what a gateway has in flight at a time is no backlog."""
 RECENT_S = 3600.0
 """QC mix, delays and counts against expectation are of the samples of this time."""
-_LEARN_FROM = 10
-"""Samples that show a cadence where none was declared."""
 _MOST_GAPS = 200
 
 _S = 1_000_000_000
@@ -390,7 +387,6 @@ def _platform(
     behind = max(instruments, key=lambda i: (i.sample_age_intervals or 0.0, i.sample_age_s or 0.0), default=None)
     slowest = max((i.delays for i in instruments if i.delays.total), key=_p99, default=Delays())
     gaps, missing, explained = _gaps(book)
-    expected = [i.expected for i in instruments if i.expected is not None]
     return PlatformView(
         name=p.name,
         title=birth.title if birth else "",
@@ -419,7 +415,7 @@ def _platform(
         quarantined=sum(quarantined.values()),
         samples=p.samples,
         received=sum(i.received for i in instruments),
-        expected=sum(expected) if expected else None,
+        expected=_sum_of_known([i.expected for i in instruments if i.received or i.expected is not None]),
         sample_age_s=behind.sample_age_s if behind else None,
         sample_age_intervals=behind.sample_age_intervals if behind else None,
         qc=_sum(i.qc for i in instruments),
@@ -441,7 +437,8 @@ def _instrument(
     birth, state = i.birth, p.instrument_state(i.name)
     recent = window.recent(p.name, i.name, now_ns - int(RECENT_S * _S))
     declared_s = birth.interval_s if birth else None
-    interval_s = declared_s or _cadence_s(window.times(p.name, i.name, 200))
+    learned_s = [window.cadence_s(p.name, i.name, part.schema) for part in recent]
+    interval_s = declared_s or min((s for s in learned_s if s is not None), default=None)
     sample_age_s, arrival_age_s = _age_s(i.last_sample_ns, now_ns), _age_s(i.last_arrival_ns, now_ns)
     link = state.link if state else ""
     if waiting or (quarantined and not i.samples):
@@ -454,13 +451,14 @@ def _instrument(
         reason = "declared, and no sample of it has ever come" + _of_link(link)
     else:
         word, since_ns, reason = _judge(i, interval_s, sample_age_s, arrival_age_s, link, backlog, recent)
-    received, expected = _against_expectation(recent, interval_s, now_ns)
+    cadences_s = learned_s if len(recent) > 1 else [interval_s]
+    counts = [_against_expectation(part, own_s, now_ns) for part, own_s in zip(recent, cadences_s, strict=False)]
     return InstrumentView(
         name=i.name,
         state=word,
         since_ns=since_ns,
         reason=reason,
-        kind=recent.schema.kind if recent is not None else _declared_kind(i),
+        kind=recent[0].schema.kind if recent else _declared_kind(i),
         driver=birth.driver if birth else "",
         manufacturer=birth.manufacturer if birth else "",
         model=birth.model if birth else "",
@@ -475,9 +473,9 @@ def _instrument(
         arrival_age_s=arrival_age_s,
         arrival_age_intervals=_in_intervals(arrival_age_s, interval_s),
         samples=i.samples,
-        received=received,
-        expected=expected,
-        qc=_qc(recent),
+        received=sum(n for n, _ in counts),
+        expected=_sum_of_known([n for _, n in counts]),
+        qc=_sum(map(_qc, recent)),
         problems=dict(state.problems) if state else {},
         last_problem=state.last_problem if state else "",
         waiting=waiting,
@@ -493,7 +491,7 @@ def _judge(
     arrival_age_s: float,
     link: str,
     backlog: int,
-    recent: Recent | None,
+    recent: Sequence[Recent],
 ) -> tuple[Word, int | None, str]:
     """(state, since when, why) of an instrument that has been heard and whose platform is not offline."""
     if interval_s is None:
@@ -521,24 +519,16 @@ def _of_link(link: str) -> str:
     return f"; its gateway says that the link is {link}" if link in ("down", "stale", "starting") else ""
 
 
-def _unbroken_since_ns(recent: Recent | None, late_s: float) -> int | None:
+def _unbroken_since_ns(recent: Sequence[Recent], late_s: float) -> int | None:
     """When samples last began to come without a break; None where that was before what is kept."""
-    if recent is None or not len(recent.time):
-        return None
-    arrivals = np.sort(recent.stages[:, 1])
+    arrivals = np.sort(np.concatenate([np.empty(0, np.int64), *(part.stages[:, 1] for part in recent)]))
     breaks = np.flatnonzero(np.diff(arrivals) > late_s * _S)
     return int(arrivals[breaks[-1] + 1]) if len(breaks) else None
 
 
-def _cadence_s(time: npt.NDArray[np.int64]) -> float | None:
-    if len(time) < _LEARN_FROM:
-        return None
-    return round(float(np.median(np.diff(time))) / _S, 3) or None
-
-
-def _against_expectation(recent: Recent | None, interval_s: float | None, now_ns: int) -> tuple[int, int | None]:
+def _against_expectation(recent: Recent, interval_s: float | None, now_ns: int) -> tuple[int, int | None]:
     """(samples that are here, samples that should be) of the last hour, or of the time since its first sample."""
-    if recent is None or not len(recent.time):
+    if not len(recent.time):
         return 0, None
     n = int(np.count_nonzero(recent.time <= now_ns))
     if interval_s is None:
@@ -549,20 +539,22 @@ def _against_expectation(recent: Recent | None, interval_s: float | None, now_ns
     return n, n if n == expected + 1 else expected
 
 
-def _qc(recent: Recent | None) -> dict[str, int]:
-    if recent is None:
-        return {}
+def _sum_of_known(counts: Sequence[int | None]) -> int | None:
+    """Their sum; None where one of them is not known, or there are none."""
+    return sum(n for n in counts if n is not None) if counts and None not in counts else None
+
+
+def _qc(recent: Recent) -> dict[str, int]:
     counts = np.bincount(recent.flags.ravel(), minlength=10)
     return {name: int(counts[flag]) for flag, name in FLAG_NAMES.items() if counts[flag]}
 
 
-def _delays(recent: Recent | None, now_ns: int) -> Delays:
-    if recent is None:
+def _delays(recent: Sequence[Recent], now_ns: int) -> Delays:
+    whole = [np.column_stack([part.time, part.stages]) for part in recent]
+    way = np.concatenate([np.empty((0, 5), np.int64), *whole])
+    way = way[way[:, 4] > now_ns - int(RECENT_S * _S)]
+    if not len(way):
         return Delays()
-    came = recent.stages[:, 3] > now_ns - int(RECENT_S * _S)
-    if not came.any():
-        return Delays()
-    way = np.column_stack([recent.time[came], recent.stages[came]])
     steps = np.column_stack([np.diff(way, axis=1), way[:, -1] - way[:, 0]]) / _S
     p50, p99 = np.percentile(steps, [50, 99], axis=0)
     return Delays(

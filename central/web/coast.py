@@ -102,7 +102,7 @@ def cut(ring: Points, box: Box) -> Points:
     return ring
 
 
-def around(places: Points, *, ratio: float, margin: float = 0.18, least_deg: float = 0.6) -> Box:
+def around(places: Points, *, ratio: float, margin: float = 0.18, least_deg: float = 1.2) -> Box:
     """A box `ratio` times as wide as high, in kilometres at its middle, that has all places (n, 2) well inside."""
     if not len(places):
         return Box(-180.0, -70.0, 180.0, 80.0)

@@ -6,7 +6,7 @@ what memory does not hold.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -121,11 +121,15 @@ class _Chart:
 
     element: ui.echart
     now: ui.html | None
-    instrument: str
+    of: tuple[str, bytes]
     make: Callable[[dict[str, Track], int, int], tuple[dict[str, Any] | None, str]]
     least_s: float = 0.0
     key: Any = None
     drawn_s: float = float("-inf")
+
+
+_Data = dict[tuple[str, bytes], tuple[Schema, dict[str, Track]]]
+"""By instrument and schema."""
 
 
 class _Platform:
@@ -135,9 +139,9 @@ class _Platform:
         self._views, self._tides, self._name = views, tides, name
         self._range_s = 0
         self._charts: list[_Chart] = []
-        self._shape: tuple[Any, ...] = ()
+        self._shape: set[tuple[str, bytes]] = set()
         self._profile: dict[str, str] = {}
-        self._older: dict[str, tuple[tuple[int, ...], dict[str, Track]]] = {}
+        self._older: dict[tuple[str, bytes], tuple[tuple[int, ...], dict[str, Track]]] = {}
         self._heads: dict[str, ui.html] = {}
         self._tide_charts: list[tuple[str, ui.html, ui.element, ui.echart, ui.echart]] = []
         self._tide_s = float("-inf")
@@ -154,7 +158,8 @@ class _Platform:
                     sanitize=False,
                 )  # fmt: skip
                 return
-            self._range_s = _first_range_s(p)
+            begins_ns = [self._views.window.oldest_ns(p.name, i.name) for i in p.instruments]
+            self._range_s = _first_range_s(p, begins_ns, self._views.clock_ns())
             self._head = _html()
             with ui.element("div").style("display:flex;gap:12px 24px;flex-wrap:wrap;align-items:center"):
                 self._segment = ui.element("div").classes("seg")
@@ -216,44 +221,48 @@ class _Platform:
         _set(self._gaps, drawing.gaps(p))
         _set(self._facts, drawing.facts(p, known.birth if known else None))
         start_ns = now_ns - self._range_s * 1_000_000_000
-        data = {}
+        data: _Data = {}
         for i in p.instruments:
-            found = await run.io_bound(self._load, i.name, start_ns)
-            if found is not None:
-                data[i.name] = found
+            for schema, own in await run.io_bound(self._load, i.name, start_ns) or []:
+                data[i.name, schema.id] = schema, own
         _set(self._silences, drawing.silences(self._silent(p, data), p))
-        shape = tuple((name, schema.id) for name, (schema, _) in data.items())
-        if shape != self._shape or not self._charts:
-            self._shape = shape
+        # What has fallen silent within the time shown keeps its charts.
+        if not self._charts or not set(data) <= self._shape:
+            self._shape = set(data)
             self._build(p, data)
         await self._draw(data, start_ns, now_ns)
         await self._draw_tides(p, now_ns)
 
-    def _load(self, instrument: str, start_ns: int) -> tuple[Schema, dict[str, Track]] | None:
-        """Tracks of an instrument; what memory does not hold is read from the archive once a minute at most."""
-        recent = self._views.window.recent(self._name, instrument) or self._declared(instrument)
-        if recent is None:
-            return None
+    def _load(self, instrument: str, start_ns: int) -> list[tuple[Schema, dict[str, Track]]]:
+        """Tracks of an instrument, schema by schema; what memory does not hold is read from the archive once a minute
+        at most."""
+        now_ns = self._views.clock_ns()
         archive = self._views.hub.archive
-        older: dict[str, Track] = {}
-        begins_ns = int(recent.time[0]) if len(recent.time) else self._views.clock_ns()
-        if archive is not None and begins_ns > start_ns:
-            key = (self._range_s, begins_ns if len(recent.time) else 0, int(time.monotonic() / _ARCHIVE_S))
-            if self._older.get(instrument, ((), {}))[0] != key:
-                older = archived(archive, self._name, instrument, recent.schema, start_ns, begins_ns)
-                self._older[instrument] = key, older
-            older = self._older[instrument][1]
-        return recent.schema, tracks(recent, older, start_ns)
+        found = []
+        held = self._views.window.recent(self._name, instrument)
+        shown = [recent for recent in held if len(recent.time) and recent.time[-1] >= start_ns]
+        for recent in shown or held or self._declared(instrument):
+            older: dict[str, Track] = {}
+            begins_ns = int(recent.time[0]) if len(recent.time) else now_ns
+            if archive is not None and begins_ns > start_ns:
+                which = instrument, recent.schema.id
+                key = (self._range_s, begins_ns if len(recent.time) else 0, int(time.monotonic() / _ARCHIVE_S))
+                if self._older.get(which, ((), {}))[0] != key:
+                    older = archived(archive, self._name, instrument, recent.schema, start_ns, begins_ns)
+                    self._older[which] = key, older
+                older = self._older[which][1]
+            found.append((recent.schema, tracks(recent, older, start_ns)))
+        return found
 
-    def _declared(self, instrument: str) -> Recent | None:
+    def _declared(self, instrument: str) -> list[Recent]:
         """No samples, in the schema that was declared last: the archive may have some from before the hub started."""
         known = self._views.hub.registry.platform(self._name)
         birth = known.instruments[instrument].birth if known and instrument in known.instruments else None
-        return nothing(Schema.from_dict(birth.schemas[-1])) if birth and birth.schemas else None
+        return [nothing(Schema.from_dict(birth.schemas[-1]))] if birth and birth.schemas else []
 
     # --- building ---
 
-    def _build(self, p: PlatformView, data: dict[str, tuple[Schema, dict[str, Track]]]) -> None:
+    def _build(self, p: PlatformView, data: _Data) -> None:
         self._body.clear()
         self._charts, self._tide_charts, self._heads = [], [], {}
         with self._body:
@@ -261,20 +270,24 @@ class _Platform:
                 with ui.element("div").classes("section"):
                     self._heads[i.name] = _html("head")
                     _set(self._heads[i.name], drawing.instrument_head(i))
-                    if i.name not in data:
+                    schemas = [schema for (name, _), (schema, _) in data.items() if name == i.name]
+                    if not schemas:
                         ui.html(
                             '<div class="card note">Nothing that could be drawn has come of it.</div>', sanitize=False
                         )
                         continue
-                    schema, _ = data[i.name]
-                    if any(f.name == LEVEL and not f.profile for f in schema.fields):
-                        self._build_tide(i)
-                    if schema.cells is not None:
-                        self._build_profile(i, schema)
-                    with ui.element("div").classes("charts"):
-                        for f in schema.fields:
-                            if not f.profile:
-                                self._build_trace(i, f)
+                    for schema in schemas:
+                        self._build_schema(i, schema)
+
+    def _build_schema(self, i: InstrumentView, schema: Schema) -> None:
+        if any(f.name == LEVEL and not f.profile for f in schema.fields):
+            self._build_tide(i)
+        if schema.cells is not None:
+            self._build_profile(i, schema)
+        with ui.element("div").classes("charts").style("margin-bottom:12px"):
+            for f in schema.fields:
+                if not f.profile:
+                    self._build_trace(i, schema, f)
 
     def _card(self, label: str, unit: str, plot: str) -> tuple[ui.echart, ui.html]:
         with ui.element("div").classes("card chart"):
@@ -284,7 +297,7 @@ class _Platform:
                 now = _html("now")
             return ui.echart({"series": []}).classes(f"plot {plot}"), now
 
-    def _build_trace(self, i: InstrumentView, f: Field) -> None:
+    def _build_trace(self, i: InstrumentView, schema: Schema, f: Field) -> None:
         element, now = self._card(_label(f.name), f.unit, "")
 
         def make(data: dict[str, Track], start_ns: int, end_ns: int) -> tuple[dict[str, Any] | None, str]:
@@ -295,7 +308,7 @@ class _Platform:
             )  # fmt: skip
             return options, _newest(track, f)
 
-        self._charts.append(_Chart(element, now, i.name, make))
+        self._charts.append(_Chart(element, now, (i.name, schema.id), make))
 
     def _build_profile(self, i: InstrumentView, schema: Schema) -> None:
         profiles = {f.name: f for f in schema.fields if f.profile}
@@ -351,14 +364,14 @@ class _Platform:
         with ui.element("div").classes("charts profile").style("margin-bottom:12px"):
             units = next(iter(profiles.values())).unit
             element, now = self._card("Profile against time", units, "tall")
-            self._charts.append(_Chart(element, now, i.name, heat, _PROFILE_S))
+            self._charts.append(_Chart(element, now, (i.name, schema.id), heat, _PROFILE_S))
             element, now = self._card("Newest profile", units, "tall")
-            self._charts.append(_Chart(element, now, i.name, latest))
+            self._charts.append(_Chart(element, now, (i.name, schema.id), latest))
 
         async def choose() -> None:
             self._profile[i.name] = str(select.value)
             for chart in self._charts:
-                if chart.instrument == i.name:
+                if chart.of[0] == i.name:
                     chart.key, chart.drawn_s = None, float("-inf")
             await self._refresh()
 
@@ -377,16 +390,16 @@ class _Platform:
 
     # --- drawing ---
 
-    async def _draw(self, data: dict[str, tuple[Schema, dict[str, Track]]], start_ns: int, now_ns: int) -> None:
+    async def _draw(self, data: _Data, start_ns: int, now_ns: int) -> None:
         step = max(self._range_s * 1_000_000_000 // 240, 1)
         for chart in self._charts:
-            if chart.instrument not in data or time.monotonic() - chart.drawn_s < chart.least_s:
+            if chart.of not in data or time.monotonic() - chart.drawn_s < chart.least_s:
                 continue
-            held = self._views.window.recent(self._name, chart.instrument, now_ns)
-            key = (self._range_s, now_ns // step, held.version if held else 0)
+            schema, own = data[chart.of]
+            key = (self._range_s, now_ns // step, self._views.window.version(self._name, chart.of[0], schema))
             if key == chart.key:
                 continue
-            options, now = chart.make(data[chart.instrument][1], start_ns, now_ns)
+            options, now = chart.make(own, start_ns, now_ns)
             chart.key, chart.drawn_s = key, time.monotonic()
             if options is not None:
                 chart.element.options.clear()
@@ -414,26 +427,27 @@ class _Platform:
                     element.options.clear()
                     element.options.update(new)
 
-    def _silent(
-        self, p: PlatformView, data: dict[str, tuple[Schema, dict[str, Track]]]
-    ) -> list[tuple[str, int, int, float]]:
+    def _silent(self, p: PlatformView, data: _Data) -> list[tuple[str, int, int, float]]:
         """Stretches without samples in the time shown, newest first."""
         found = []
-        for i in p.instruments:
-            if i.name not in data or not i.interval_s:
+        cadences_s = {i.name: i.interval_s for i in p.instruments}
+        for (name, _), (schema, own) in data.items():
+            interval_s = self._views.window.cadence_s(self._name, name, schema) or cadences_s.get(name)
+            if not interval_s or not own:
                 continue
-            at = next(iter(data[i.name][1].values())).time
-            long = np.flatnonzero(np.diff(at) > max(1.5 * i.interval_s, i.interval_s + 2) * 1e9)
-            found += [(i.name, int(at[k]), int(at[k + 1]), i.interval_s) for k in long.tolist()]
+            at = next(iter(own.values())).time
+            long = np.flatnonzero(np.diff(at) > max(1.5 * interval_s, interval_s + 2) * 1e9)
+            found += [(name, int(at[k]), int(at[k + 1]), interval_s) for k in long.tolist()]
         return sorted(found, key=lambda gap: -gap[1])
 
 
-def _first_range_s(p: PlatformView) -> int:
-    """The range that a page opens with: an hour of what is fast and six of what is slow, or as far back as the newest
-    sample is."""
-    range_s = 3600 if any((i.interval_s or 1e9) < 30 for i in p.instruments) else 6 * 3600
+def _first_range_s(p: PlatformView, begins_ns: Sequence[int | None], now_ns: int) -> int:
+    """The range that a page opens with: an hour of what is fast and six of what is slow; less where there is no more
+    yet, and as far back as the newest sample is."""
+    range_s = 3600.0 if any((i.interval_s or 1e9) < 30 for i in p.instruments) else 6 * 3600.0
+    held_s = max(((now_ns - begins) / 1e9 for begins in begins_ns if begins is not None), default=range_s)
     ages = [i.sample_age_s for i in p.instruments if i.sample_age_s is not None]
-    wanted_s = max(range_s, 2 * min(ages, default=0.0))
+    wanted_s = max(min(range_s, held_s), 2 * min(ages, default=0.0))
     return next((seconds for _, seconds in _RANGES if seconds >= wanted_s), _RANGES[-1][1])
 
 

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 MOST_ROWS = 8192
 MOST_VALUES = 1 << 18
+_LEARN_FROM = 10
 REPLAY = 20_000
 """Changes at the end of the log that fill the window at a start."""
 
@@ -42,8 +43,6 @@ class Recent:
     values: Values
     flags: Flags
     stages: npt.NDArray[np.int64]
-    version: int = 0
-    """Rises with each change to any row."""
 
     def column(self, name: str) -> tuple[Values, Flags]:
         """Values and flags of one parameter: (n,), or (n, cells) where it is a profile."""
@@ -92,27 +91,38 @@ class Window:
         if self._thread is not None:
             self._thread.join(5)
 
-    def recent(self, platform: str, instrument: str, start_ns: int = NAT) -> Recent | None:
-        """The samples from `start_ns` on, in the schema that came last; None where there has been none since the hub
-        started."""
+    def recent(self, platform: str, instrument: str, start_ns: int = NAT) -> list[Recent]:
+        """The samples from `start_ns` on, one `Recent` for each schema that has some: one may speak in several
+        at a time, as a ship's receiver does. Of one that has none since then, the schema that came last."""
         key = (platform, instrument)
         with self._lock:
-            ring = self._rings.get(key, {}).get(self._newest.get(key, b""))
-            return None if ring is None else ring.read(start_ns)
+            rings = self._rings.get(key, {})
+            own = [ring for ring in rings.values() if ring.n and ring.time[ring.n - 1] >= start_ns]
+            if not own and key in self._newest:
+                own = [rings[self._newest[key]]]
+            return [ring.read(start_ns) for ring in sorted(own, key=lambda ring: (ring.schema.kind, ring.schema.id))]
 
     def oldest_ns(self, platform: str, instrument: str) -> int | None:
         """The time of the oldest sample that is held."""
-        key = (platform, instrument)
         with self._lock:
-            ring = self._rings.get(key, {}).get(self._newest.get(key, b""))
-            return int(ring.time[0]) if ring is not None and ring.n else None
+            rings = self._rings.get((platform, instrument), {}).values()
+            return min((int(ring.time[0]) for ring in rings if ring.n), default=None)
 
-    def times(self, platform: str, instrument: str, most: int) -> Times:
-        """The times of its newest samples, at most so many, oldest first."""
-        key = (platform, instrument)
+    def version(self, platform: str, instrument: str, schema: Schema) -> int:
+        """A number that rises with each change to the samples of a schema."""
         with self._lock:
-            ring = self._rings.get(key, {}).get(self._newest.get(key, b""))
-            return np.empty(0, np.int64) if ring is None else ring.time[max(ring.n - most, 0) : ring.n].copy()
+            ring = self._rings.get((platform, instrument), {}).get(schema.id)
+            return 0 if ring is None else ring.version
+
+    def cadence_s(self, platform: str, instrument: str, schema: Schema) -> float | None:
+        """How far apart its newest samples of a schema are, the median of up to 200; None where they are too few to
+        say."""
+        with self._lock:
+            ring = self._rings.get((platform, instrument), {}).get(schema.id)
+            if ring is None or ring.n < _LEARN_FROM:
+                return None
+            steps = np.diff(ring.time[max(ring.n - 200, 0) : ring.n])
+        return round(float(np.median(steps)) / 1e9, 3) or None
 
     def _follow(self, log: ChangeLog) -> None:
         while not self._stop.is_set():
@@ -169,7 +179,6 @@ class _Ring:
             self.values[rows].copy(),
             self.flags[rows].copy(),
             self.stages[rows].copy(),
-            self.version,
         )
 
     def take(self, change: Change) -> None:

@@ -27,9 +27,7 @@ def test_memory_and_archive_together_are_the_whole_series(tmp_path: Path, rows: 
         if rows:
             window = Window(most_rows=rows)
             window.write(list(hub.hub.changes.read()))
-            held = window.recent("quay", "adcp")
-            assert held is not None
-            recent = held
+            (recent,) = window.recent("quay", "adcp")
         begins_ns = int(recent.time[0]) if rows else T0 + 1
         older = archived(archive, "quay", "adcp", ADCP, start_ns, begins_ns) if begins_ns > start_ns else {}
         found = tracks(recent, older, start_ns)
