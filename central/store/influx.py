@@ -12,9 +12,9 @@ missing or was retracted is its flag alone, **9, and a value beside a flag of 9 
 gives NaN there, and a Grafana panel asks for `"<name>_flag" < 9`. A name that line protocol cannot carry (a line break,
 a backslash) makes a change that is refused, never one that is bent.
 
-Line protocol is built by Arrow for all samples of a batch at once. A request has at most 8 MB of it. A line is long (350
-bytes for four fields) and mostly names, so on its way to another machine it goes under gzip, which shrinks it tenfold;
-for a server on this machine that would only be work for both.
+Line protocol is built by Arrow for all samples of a batch at once. A request has at most 8 MB of it. A line is long
+(350 bytes for four fields) and mostly names, so on its way to another machine it goes under gzip, which shrinks it
+tenfold; for a server on this machine that would only be work for both.
 
 Servers that only speak the 2.x write API may hold less: VictoriaMetrics rounds times to milliseconds, keeps everything
 as float64, and keeps both values where a correction comes, unless it is started with `-dedup.minScrapeInterval=1ms`.
