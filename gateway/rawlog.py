@@ -24,6 +24,8 @@ from tidegate.journal import Journal, JournalReader, Record
 
 _FSYNC_WINDOW_S = 5.0
 """The gateway syncs every second, in a thread; only where that fails must an append do it, and all ports wait."""
+_SEGMENTS, _SEGMENT_BYTES = 32, 8 << 20
+"""The log is cut into at least so many files, the oldest of which goes when room is needed."""
 _SEARCH = (256, 4096, 65_536, 1_048_576)
 
 
@@ -72,7 +74,10 @@ class RawLog:
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self.journal = Journal(directory, max_bytes=max_bytes, fsync_window_s=_FSYNC_WINDOW_S)
+        segment_bytes = min(max_bytes // _SEGMENTS, _SEGMENT_BYTES)
+        self.journal = Journal(
+            directory, segment_bytes=segment_bytes, max_bytes=max_bytes, fsync_window_s=_FSYNC_WINDOW_S
+        )
         self.position = Position(self.journal.last, {})
         self._heard: dict[str, int] = {}
 
@@ -119,9 +124,11 @@ class RawLog:
         return self.journal.append(payload)
 
     def _make_room(self) -> None:
-        """Forgets the oldest segment or two: a twentieth of the records at a time."""
+        """Forgets the oldest segment; only the newest stays in any case."""
         first, last = self.journal.first, self.journal.last
-        self.journal.forget(first + max((last - first) // 20, 1))
+        step = max((last - first) // 64, 1)
+        while first + step < last and not self.journal.forget(first + step):
+            step *= 2
 
     def close(self) -> None:
         """Makes everything durable and lets go of the directory."""
