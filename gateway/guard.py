@@ -11,8 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from drivers.driver import Decoded, Driver, Problem, problem
-from tidegate.clock import UNKNOWN, Arrival
+import numpy as np
+
+from drivers.driver import Decoded, Driver, problem
+from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource
+from tidegate.frame import Frame
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ class Guarded:
         self._fed = 0
         self._fed_before = 0  # to the drivers that failed
         self._traced_s = float("-inf")
+        self._newest: dict[bytes, tuple[int, int]] = {}  # by schema: (arrival of its newest sample, how many had it)
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
         """As `Driver.feed`; never raises."""
@@ -45,9 +49,22 @@ class Guarded:
             decoded = list(work())
         except Exception as error:
             return [problem(FAULT, self.fault(error), self._fed - len(data), data, at)]
-        if not shift:
-            return decoded
-        return [replace(d, offset=d.offset + shift) if isinstance(d, Problem) else d for d in decoded]
+        return [self._apart(d) if isinstance(d, Frame) else replace(d, offset=d.offset + shift) for d in decoded]
+
+    def _apart(self, frame: Frame) -> Frame:
+        """Samples without a time of their own that came in one read share its arrival. They are set a nanosecond
+        apart, in their order: none may stand where another does, or a view would take them for one sample and lose
+        the rest."""
+        if frame.source is not TimeSource.ARRIVAL or not len(frame) or (frame.time == NAT).any():
+            return frame
+        rows = np.arange(len(frame))
+        begins = np.append(True, np.diff(frame.time) != 0)
+        behind = rows - np.maximum.accumulate(np.where(begins, rows, 0))
+        arrived_ns, had = self._newest.get(frame.schema.id, (NAT, 0))
+        if frame.time[0] == arrived_ns:
+            behind[: int(np.append(begins[1:], True).argmax()) + 1] += had
+        self._newest[frame.schema.id] = int(frame.time[-1]), int(behind[-1]) + 1
+        return replace(frame, time=frame.time + behind) if behind.any() else frame
 
     def fault(self, error: Exception) -> str:
         """Puts a new driver in the place of the one that raised `error`; what to say of it."""

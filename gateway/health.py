@@ -9,6 +9,8 @@ from tidegate.frame import Frame
 from tidegate.messages import InstrumentState
 
 STALE_AFTER_INTERVALS = 3
+_STARTING_S = 20.0
+"""What an instrument that has just been connected may take before it speaks: some warm up, or announce themselves."""
 
 
 @dataclass
@@ -36,6 +38,8 @@ class InstrumentHealth:
     def quiet(self) -> None:
         """Nothing came for a while."""
         patience_s = STALE_AFTER_INTERVALS * (self.interval_s or 20.0)
+        if self.link == "starting":
+            patience_s = max(patience_s, _STARTING_S)
         if self.link in ("up", "starting") and time.monotonic() - self.heard_s > patience_s:
             self.link = "stale"
             self.note("silent", f"silent for more than {patience_s:g} s: check power, wiring and baud rate")
