@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 BATCH_S = 1.0
 """How long a sample may wait in memory for its Envelope: the gateway's fsync window."""
 DRAIN_S = 2.5
+_NO_NEWS_S = 1.0
 _RECOVER_VALUES = 1 << 20
 
 
@@ -100,7 +101,7 @@ class Gateway:
             await asyncio.gather(batches, return_exceptions=True)
             await self._drain()
             uplink_stop.set()
-            await asyncio.wait([uplink], timeout=1.5)
+            await asyncio.wait([uplink], timeout=1.0)
             uplink.cancel()
             self._all_accounted()
             for store in (self.raw, self.spool):
@@ -163,9 +164,15 @@ class Gateway:
                 due_s = max(due_s + BATCH_S, time.monotonic())
 
     async def _drain(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.uplink.drained(), DRAIN_S)
+        """Waits until the hub has everything, as long as it goes on saying that it has more."""
+        deadline_s = time.monotonic() + DRAIN_S
         left = self.spool.backlog()
+        while left and (now_s := time.monotonic()) < deadline_s:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.uplink.drained(), min(_NO_NEWS_S, deadline_s - now_s))
+            before, left = left, self.spool.backlog()
+            if left == before:
+                break
         if left:
             _log.warning("%d Envelopes stay in the spool until the next start", left)
 

@@ -1,8 +1,9 @@
 """The uplink: brings the spool's Envelopes to the hub over MQTT, and hears from the hub what it has on disk.
 
 Theory of operation. MQTT is a pipe: nothing here trusts the broker to keep anything. An Envelope is *in flight* from
-its publication until the hub's ack names its seq, or until `RESEND_S` have passed without one: then it is sent
-again, and the hub drops the double. At most `WINDOW` Envelopes are in flight. What was made since the link came up
+its publication until the hub's ack names its seq. It is sent again, and the hub drops the double, where `RESEND_S`
+have passed without one, or where the hub has one that was sent `OVERTAKEN_S` later (this one was published while the
+hub was away, say). At most `WINDOW` Envelopes are in flight. What was made since the link came up
 goes first, on the `live` topic, so fresh data never queue behind a backlog; what is older fills the rest of the
 window, oldest first, on `backfill`. What the hub's ack asks for again leaves at once.
 
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 WINDOW = 64
 RESEND_S = 15.0
+OVERTAKEN_S = 1.0
 STATE_EVERY_S = 5.0
 _BACK_OFF_S = (0.5, 30.0)
 _CROSSED_S = 2.0
@@ -175,8 +177,10 @@ class Uplink:
 
     def _expire(self) -> None:
         """Envelopes that the hub has not acknowledged in time go again."""
-        late_s = time.monotonic() - RESEND_S
-        late = sorted(seq for seq, sent_s in self._in_flight.items() if sent_s < late_s)
+        self._resend(time.monotonic() - RESEND_S)
+
+    def _resend(self, before_s: float) -> None:
+        late = sorted(seq for seq, sent_s in self._in_flight.items() if sent_s < before_s)
         for seq in late:
             del self._in_flight[seq]
         self._want(late)
@@ -197,8 +201,9 @@ class Uplink:
 
     def _acknowledge(self, ack: Ack) -> None:
         self._spool.acknowledge(ack.through, ack.ranges)
-        for seq in [seq for seq in self._in_flight if seq in self._spool.acked]:
-            del self._in_flight[seq]
+        arrived_s = [self._in_flight.pop(seq) for seq in list(self._in_flight) if seq in self._spool.acked]
+        if arrived_s:
+            self._resend(max(arrived_s) - OVERTAKEN_S)
         wanted: list[int] = []
         for first, last in ack.wanted:
             for seq in range(max(first, self._spool.journal.first), min(last, self._spool.journal.durable) + 1):

@@ -73,6 +73,11 @@ def numbers(frames: Sequence[Frame]) -> list[int]:
     return [round(float(v) * 1000) for frame in frames for v in frame.columns[NAME]]
 
 
+def sentence(body: bytes) -> bytes:
+    """An NMEA sentence."""
+    return b"$%s*%02X\r\n" % (body, int(np.bitwise_xor.reduce(np.frombuffer(body, np.uint8))))
+
+
 class Pty:
     """The instrument's end of a serial line, behind a link with a stable name."""
 

@@ -27,6 +27,7 @@ from drivers.sbe26plus import Sbe26plus
 from drivers.sbe37 import Sbe37
 from drivers.trdi import Pd0
 from gateway.decode import decoded, recorded
+from tests.gateway.counting import sentence
 from tests.recordings import DATA, needs_recordings
 from tidegate.frame import Frame, rows
 
@@ -60,10 +61,6 @@ class Done:
 
     def column(self, name: str) -> list[Any]:
         return [row[name] for row in self.rows()]
-
-
-def sentence(body: bytes) -> bytes:
-    return b"$%s*%02X\r\n" % (body, int(np.bitwise_xor.reduce(np.frombuffer(body, np.uint8))))
 
 
 def seconds(rows: list[dict[str, Any]]) -> list[float]:

@@ -119,6 +119,29 @@ async def test_what_is_not_acknowledged_goes_again(spool: Spool, monkeypatch: py
             await h.wait_for(lambda: h.seqs("backfill").count(2) >= 2)
 
 
+async def test_what_went_to_a_hub_that_was_away_goes_again_as_soon_as_it_is_back(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.uplink.OVERTAKEN_S", 0.2)
+    fill(spool, 0, 2)
+    with mosquitto() as broker:
+        async with uplink(broker, spool) as up:
+            async with asyncio.timeout(5):
+                while up.sent < 2:  # noqa: ASYNC110 - what is waited for happens in a broker
+                    await asyncio.sleep(0.01)
+            async with hub(broker) as h:
+                await asyncio.sleep(0.3)
+                fill(spool, 2, 1)
+                up.notify()
+                await h.wait_for(lambda: h.seqs("live") == [3])
+                await asyncio.sleep(0.1)
+                assert h.seqs("backfill") == []
+                await h.ack(spool.epoch, 0, ranges=[(3, 3)])
+                await h.wait_for(lambda: h.seqs("backfill") == [1, 2])
+                await h.ack(spool.epoch, 3)
+                await asyncio.wait_for(up.drained(), 5)
+
+
 async def test_live_data_pass_a_backlog_larger_than_the_window(spool: Spool) -> None:
     fill(spool, 0, 200)
     with mosquitto() as broker:
