@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _PIECE = 512
 _WAITING_VALUES = 1 << 20
-_CONNECT_S = 10.0
+_CONNECT_S = 5.0
+_PATIENCE_S = 3.0
 
 
 class ReplayTransport(Transport):
@@ -129,7 +130,7 @@ def replay(
     file: Annotated[Path, typer.Argument(help="The recording, or a gateway's raw folder.")],
     driver: Annotated[str, typer.Option(help="The driver of the instrument that it is of.")],
     station: Annotated[Path, typer.Option(help="The gateway's TOML file.")],
-    speed: Annotated[float, typer.Option(help="Times as fast as recorded; 0 is as fast as can be.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0, help="Times as fast as recorded; 0 is as fast as can be.")] = 1.0,
     instrument: Annotated[str | None, typer.Option(help="Which one, where several have that driver.")] = None,
     stamps: Annotated[Stamps | None, typer.Option(help="The logger's stamps; found out if not given.")] = None,
 ) -> None:
@@ -191,5 +192,13 @@ async def _stop_when_delivered(transport: ReplayTransport, gateway: "Gateway", s
         async with asyncio.timeout(_CONNECT_S):
             while gateway.spool.waiting_values or not gateway.uplink.connected:  # noqa: ASYNC110 - looked at
                 await asyncio.sleep(0.05)
-    await gateway.uplink.drained()
+    try:
+        await asyncio.wait_for(gateway.uplink.drained(), _PATIENCE_S)
+    except TimeoutError:
+        typer.echo(
+            f"waiting for the hub to confirm {gateway.spool.backlog()} Envelopes; Ctrl-C leaves them to the gateway, "
+            "which sends them when it next runs",
+            err=True,
+        )
+        await gateway.uplink.drained()
     stop.set()

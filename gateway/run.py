@@ -53,7 +53,7 @@ class Gateway:
             self.raw = RawLog(directory / "raw", config.storage.raw_log)
             self.spool = Spool(config.platform.name, directory / "spool", config.storage.spool)
         except JournalBusy as error:
-            raise StartFailed(f"a gateway is already running on {directory}: end that one first ({error})") from error
+            raise StartFailed(f"a gateway is already running on {directory}: end that one first") from error
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise StartFailed(

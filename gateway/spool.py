@@ -47,9 +47,10 @@ class Spool:
         if self._cursor.position:
             self.acked.add(1, self._cursor.position)
         self._previous = self._last_hash()
-        self._lock = threading.Lock()  # of the four below: Frames come in while a batch is being written
+        self._lock = threading.Lock()  # of the six below: Frames come in while a batch is being written
         self._frames: list[Frame] = []
         self._waiting = 0
+        self._writing = 0
         self._heard: Position = START  # of the newest Frame
         self._beyond: Counter[str] = Counter()  # samples beyond `_accounted` that are in Envelopes
         self._accounted: Position = START
@@ -86,7 +87,7 @@ class Spool:
     def waiting_values(self) -> int:
         """Values of the Frames that are in no Envelope yet."""
         with self._lock:
-            return self._waiting
+            return self._waiting + self._writing
 
     def put(self, *frames: Frame, heard: Position = START) -> None:
         """Takes Frames for the next Envelope: all that the raw log's record `heard` completed."""
@@ -117,7 +118,8 @@ class Spool:
                 self._gaps += [Gap(*hole, "damaged in the gateway's spool") for hole in self.acked.missing(*untold)]
             self._told.add(first, last)
         with self._lock:
-            waiting, self._frames, self._waiting = self._frames, [], 0
+            waiting, self._frames = self._frames, []
+            self._writing, self._waiting = self._waiting, 0
             heard = self._heard
         frames = _join(waiting)
         seq = None
@@ -150,6 +152,7 @@ class Spool:
             with self._lock:
                 self._frames[:0] = frames
                 self._waiting += sum(values_of(f.schema, len(f)) for f in frames)
+                self._writing = 0
         return seq
 
     def _append(

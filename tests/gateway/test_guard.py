@@ -1,63 +1,101 @@
-"""A guarded driver never raises, and no two of its samples stand at one time for want of a time of their own."""
+"""What a guarded driver gives: its samples, none two at one time, and its faults as Problems at their places."""
+
+import itertools
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.driver import Decoded
+from drivers.driver import Decoded, Problem
 from drivers.nmea import Nmea0183
-from drivers.simulators.ship import sentence
 from gateway.guard import FAULT, Guarded
-from tidegate.clock import UNKNOWN, Arrival, TimeSource
-from tidegate.frame import Frame
-
-HEADING = sentence("HEHDT,218.5,T")
-ROT = sentence("HEROT,0.1,A")  # a sentence in between, of another kind
+from tests.gateway.counting import Counting, numbers, sentence
+from tidegate.clock import UNKNOWN, Arrival
+from tidegate.frame import Frame, rows
 
 
-def arrival(k: int) -> Arrival:
-    return Arrival(1_700_000_000_000_000_000 + k * 100_000_000, k * 100_000_000, "00" * 8, True)
+def at(ns: int) -> Arrival:
+    return Arrival(ns, ns, "00" * 8, True)
 
 
-def times(decoded: list[Decoded]) -> list[int]:
-    return [t for d in decoded if isinstance(d, Frame) for t in d.time.tolist()]
+def frames(decoded: list[Decoded]) -> list[Frame]:
+    return [item for item in decoded if isinstance(item, Frame)]
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=8))
-def test_sentences_of_one_read_stand_apart_in_their_order(reads: list[int]) -> None:
-    guarded, found, expected = Guarded(Nmea0183("gyro")), [], []
-    for k, count in enumerate(reads):
-        decoded = guarded.feed((HEADING + ROT) * count, arrival(k))
-        assert all(d.source is TimeSource.ARRIVAL for d in decoded if isinstance(d, Frame))
-        found += times(decoded)
-        expected += [arrival(k).utc_ns + i for i in range(count)]
-    assert found == expected
-    assert len(set(found)) == len(found)
-
-
-def test_reads_that_arrived_at_the_same_moment_stand_apart_too() -> None:
-    guarded = Guarded(Nmea0183("gyro"))
-    found = [t for _ in range(4) for t in times(guarded.feed(HEADING * 2, arrival(0)))]
-    assert found == [arrival(0).utc_ns + i for i in range(8)]
-
-
-def test_an_unknown_time_stays_unknown() -> None:
-    (frame,) = (d for d in Guarded(Nmea0183("gyro")).feed(HEADING * 3, UNKNOWN) if isinstance(d, Frame))
-    assert np.isnat(frame.time.view("M8[ns]")).all()
-
-
-def test_what_a_driver_raises_becomes_a_problem_and_the_next_bytes_are_decoded() -> None:
-    class Faulty(Nmea0183):
-        def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
-            if b"boom" in data:
-                raise ZeroDivisionError("of its own making")
-            return super().feed(data, at)
-
-    guarded = Guarded(Faulty("gyro"))
-    first = guarded.feed(HEADING, arrival(0))
-    (fault,) = guarded.feed(b"boom", arrival(1))
-    assert not isinstance(fault, Frame)
-    assert (fault.kind, fault.offset, fault.data) == (FAULT, len(HEADING), b"boom")
-    assert "ZeroDivisionError" in fault.message
-    assert len(times(first)) == len(times(guarded.feed(HEADING, arrival(2)))) == 1
+def test_after_a_fault_places_go_on_counting_from_the_first_byte() -> None:
+    guarded = Guarded(Counting("g"))
+    data = [b"1\nx\n", b"2\n!\n", b"3\nyy\n4", b"5\nz\n"]
+    decoded = [item for piece in data for item in guarded.feed(piece, at(1))] + guarded.finish()
+    assert numbers(frames(decoded)) == [1, 3, 45]
+    stream = b"".join(data)
+    told = [(p.kind, p.offset, p.data) for p in decoded if isinstance(p, Problem)]
+    assert [(kind, data) for kind, _, data in told] == [
+        ("syntax", b"x"),
+        (FAULT, b"2\n!\n"),
+        ("syntax", b"yy"),
+        ("syntax", b"z"),
+    ]
+    assert all(stream[offset:].startswith(data) for _, offset, data in told)
     assert guarded.faults == 1
+
+
+class Broken(Counting):
+    """Nothing of it works."""
+
+    def finish(self) -> list[Decoded]:
+        raise MemoryError
+
+    def description(self) -> Any:
+        return 1 // 0
+
+    def feed(self, data: bytes, at: Arrival) -> Any:
+        return None
+
+
+def test_whatever_a_driver_does_is_a_problem() -> None:
+    guarded = Guarded(Broken("g"))
+    decoded = guarded.feed(b"1\n", UNKNOWN) + guarded.finish()
+    assert [p.kind for p in decoded if isinstance(p, Problem)] == [FAULT, FAULT]
+    assert guarded.description() == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), max_size=12))
+def test_samples_that_came_together_are_told_apart(pieces: list[tuple[int, int]]) -> None:
+    """`pieces` are (nanoseconds x 1000 since the one before, lines in it)."""
+    guarded, now_ns, times, arrivals = Guarded(Counting("g")), 10**18, [], []
+    for step, lines in pieces:
+        now_ns += step * 1000
+        for frame in frames(guarded.feed(b"7\n" * lines, at(now_ns))):
+            times += frame.time.tolist()
+            arrivals += [now_ns] * len(frame)
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+    assert all(0 <= time - arrival < 60 for time, arrival in zip(times, arrivals, strict=True))
+
+
+def test_a_clock_that_is_set_back_is_not_corrected_and_each_kind_counts_for_itself() -> None:
+    guarded = Guarded(Nmea0183("nav"))
+    heading, water = sentence(b"HEHDT,1.0,T"), sentence(b"IIMTW,2.0,C")
+    both = frames(guarded.feed(heading + water + heading, at(5000)))
+    assert sorted((f.schema.kind, *f.time.tolist()) for f in both) == [
+        ("heading", 5000, 5001),
+        ("water_temperature", 5000),
+    ]
+    (back,) = frames(guarded.feed(heading, at(3000)))
+    assert back.time.tolist() == [3000]
+    (unknown,) = frames(guarded.feed(heading + heading, UNKNOWN))
+    assert [row["time"] for row in rows([unknown])] == [None, None]
+
+
+def test_times_of_the_instrument_itself_are_left_alone() -> None:
+    gga = sentence(b"GPGGA,120000.0,0101.5,N,10351.0,E,1,05,1.2,1.0,M,1.0,M,,")
+    zda = sentence(b"GPZDA,120000.00,01,01,2024,00,00")
+    guarded = Guarded(Nmea0183("nav"))
+    times = [f.time.tolist() for f in frames(guarded.feed(zda + gga + gga, at(10**18)))]
+    assert np.unique(times).size == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"1\n", b"!!!\n"])
+def test_it_never_raises(data: bytes) -> None:
+    Guarded(Counting("g")).feed(data, UNKNOWN)

@@ -165,12 +165,12 @@ class Rig:
         for name in DRIVERS:
             self.end(name)
 
-        def stored() -> bool:
-            hub = self.overview()["hub"]
-            return bool(hub) and not hub["unjudged"] and not any(f["lag"] for f in hub["followers"])
-
-        self.until(stored)
+        self.until(self.stored)
         self.end("hub", within_s=10.0)
+
+    def stored(self) -> bool:
+        hub = self.overview()["hub"]
+        return bool(hub) and not hub["unjudged"] and not any(f["lag"] for f in hub["followers"])
 
     def compare(self, ledgered: bool) -> dict[str, Comparison]:
         """What the database holds, by instrument, against what the raw log says, or against the ledgers."""
@@ -186,14 +186,19 @@ class Rig:
 
 
 def heard(raw: Path, name: str) -> list[Said]:
-    """The samples in the raw log, as `tidegate decode` finds them."""
+    """The samples of an instrument in the raw log."""
+    return heard_in(raw, DRIVERS[name](), name)
+
+
+def heard_in(recording: Path, driver: Driver, name: str | None = None) -> list[Said]:
+    """The samples in a recording, as `tidegate decode` finds them; those without any time are left out."""
     said = []
-    for frame in decoded(DRIVERS[name](), recorded(raw, None, name)):
+    for frame in decoded(driver, recorded(recording, None, name)):
         if not isinstance(frame, Frame):
             continue
         for i, time_ns in enumerate(frame.time.tolist()):
             if time_ns == NAT:
-                continue  # no date was said yet
+                continue
             values: dict[str, Any] = {}
             for f in frame.schema.fields:
                 absent, value = frame.missing(f.name)[i] != 0, frame.columns[f.name][i]
@@ -201,7 +206,7 @@ def heard(raw: Path, name: str) -> list[Said]:
                     values[f.name] = [None if a else float(v) for a, v in zip(absent, value, strict=True)]
                 else:
                     values[f.name] = None if absent else float(value)
-            said.append(Said(name, time_ns, time_ns, values))
+            said.append(Said(driver.instrument, time_ns, time_ns, values))
     return said
 
 
