@@ -35,8 +35,9 @@ types: install
 bench: install servers
 	for name in $$($(BIN)/python -m benchmarks --list); do $(BIN)/python -m benchmarks $$name || exit 1; done
 
+# Of a hub that runs already, at URL.
 screenshots: install servers
-	$(BIN)/python -m docs.make_screenshots
+	$(BIN)/python docs/make_screenshots.py $(or $(URL),http://127.0.0.1:8080)
 
 # After a change of the dependencies in pyproject.toml.
 lock: install

@@ -38,7 +38,7 @@ def run(config: Config) -> None:
     try:
         asyncio.run(_run(loaded))
     except (OSError, RuntimeError) as error:
-        typer.echo(str(error), err=True)
+        typer.echo(getattr(error, "strerror", None) or str(error), err=True)
         raise typer.Exit(1) from None
 
 

@@ -146,6 +146,10 @@ class Hub:
         """Messages let go because the disk was too slow for them; their gateways send them again."""
         return self.ingest.refused
 
+    def repeated(self) -> Mapping[str, int]:
+        """Samples by platform that came at a time that was taken already, or without one, since the start."""
+        return dict(self.processor.repeated)
+
     def waiting(self) -> Mapping[tuple[str, str], int]:
         """Frames that no birth describes yet, by platform and instrument."""
         return self.processor.waiting.count()

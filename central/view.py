@@ -106,6 +106,10 @@ class Hub(Protocol):
         """Frames that no birth describes yet, by platform and instrument."""
         ...
 
+    def repeated(self) -> Mapping[str, int]:
+        """Samples by platform that came at a time that was taken already, or without one, since the start."""
+        ...
+
     def followers(self) -> Sequence[Standing]:
         """All views of the change log."""
         ...
@@ -200,6 +204,7 @@ class PlatformView(_Model):
     explained: int = Field(description="Envelopes that will not come, for a stated reason")
     gaps: list[Gap] = Field(description=f"the {_MOST_GAPS} newest of those, open ones first")
     duplicates: int = Field(description="Envelopes that came again, and were dropped")
+    repeated: int = Field(description="samples that came at a time that was taken already, or without one")
     corrupt: int = Field(description="messages that could not be read")
     misplaced: int = Field(description="Envelopes under another platform's topic")
     refused_births: int
@@ -266,7 +271,7 @@ def overview(hub: Hub, window: Window, now_ns: int) -> Overview:
     quarantined: Counter[tuple[str, str]] = Counter()
     for (platform, instrument, _), count in hub.quarantine.counts().items():
         quarantined[platform, instrument] += count
-    empty = Book()
+    empty, repeated = Book(), hub.repeated()
     views = [
         _platform(
             p,
@@ -274,6 +279,7 @@ def overview(hub: Hub, window: Window, now_ns: int) -> Overview:
             window,
             {i: n for (name, i), n in waiting.items() if name == p.name},
             {i: n for (name, i), n in quarantined.items() if name == p.name},
+            repeated.get(p.name, 0),
             judged_ns,
         )
         for p in platforms
@@ -354,6 +360,7 @@ def _platform(
     window: Window,
     waiting: Mapping[str, int],
     quarantined: Mapping[str, int],
+    repeated: int,
     now_ns: int,
 ) -> PlatformView:
     state, birth = p.state, p.birth
@@ -408,6 +415,7 @@ def _platform(
         explained=explained,
         gaps=gaps,
         duplicates=book.counters.duplicates,
+        repeated=repeated,
         corrupt=book.counters.corrupt,
         misplaced=book.counters.misplaced,
         refused_births=book.counters.refused_births,
