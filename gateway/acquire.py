@@ -20,7 +20,7 @@ from gateway.health import InstrumentHealth
 from gateway.rawlog import Direction, Position, RawLog, Utterance
 from gateway.transports import Data, Gone, Transport
 from tidegate.clock import Arrival
-from tidegate.frame import Frame
+from tidegate.frame import Frame, rows
 
 _log = logging.getLogger(__name__)
 
@@ -184,6 +184,8 @@ class Acquisition:
         frames = []
         for item in decoded:
             if isinstance(item, Frame):
+                if not self.health.samples and len(item):
+                    _log.info("%s: first sample: %s", self._name, _told(item))
                 self.health.sample(item)
                 frames.append(item)
             else:
@@ -199,3 +201,16 @@ class Acquisition:
         if now_s - self._logged.get(kind, float("-inf")) >= _LOG_EVERY_S:
             self._logged[kind] = now_s
             _log.info("%s: %s: %s", self._name, kind, message)
+
+
+def _told(frame: Frame) -> str:
+    """A Frame's first sample in words, so that a technician sees at once whether it is right. Profiles by their
+    length."""
+    row = next(rows([frame.take(slice(0, 1))]))
+    said = [str(row["time"])]
+    for f in frame.schema.fields:
+        value = row[f.name]
+        said.append(
+            f"{f.name} {'missing' if value is None else value if not f.profile else f'{len(value)} cells'} {f.unit}"
+        )
+    return ", ".join(said[:8]) + (f" and {len(said) - 8} more" if len(said) > 8 else "")

@@ -37,6 +37,7 @@ def run(config: Config) -> None:
     from gateway.run import Gateway, StartFailed
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("mqtt").setLevel(logging.ERROR)  # what aiomqtt logs there, the uplink says better
     loaded = load(config)
     try:
         gateway = Gateway(loaded)

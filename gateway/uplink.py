@@ -46,6 +46,7 @@ class Uplink:
         self._spool = spool
         self._birth = birth
         self._state = state
+        self._address = broker.host, broker.port
         self._platform = spool.platform
         self._in_flight: dict[int, float] = {}  # seq: when it was sent, monotonic seconds
         self._wanted: list[int] = []
@@ -86,7 +87,7 @@ class Uplink:
                     await self._publish_state(client, online=False)
             except (aiomqtt.MqttError, OSError) as error:
                 if str(error) != self.last_error:
-                    _log.warning("broker %s:%d: %s", self._broker.host, self._broker.port, error)
+                    _log.warning("no link to the broker %s:%d: %s; %s", *self._address, error, _remedy(error))
                 self.last_error = str(error)
             finally:
                 self.connected = False
@@ -118,7 +119,9 @@ class Uplink:
         self._next_backfill = 1
         self._birth_due = True
         await client.subscribe(topic(self._platform, "ack"), qos=1)
+        client.pending_calls_threshold = 2 * WINDOW
         self.connected, self.last_error = True, ""
+        _log.info("linked to the broker %s:%d; %d Envelopes wait", *self._address, self._spool.backlog())
         hearing = asyncio.create_task(self._hear(client))
         try:
             state_due_s = 0.0
@@ -221,6 +224,25 @@ class Uplink:
     async def _publish_state(self, client: aiomqtt.Client, *, online: bool) -> None:
         state = self._state().model_copy(update={"online": online})
         await client.publish(topic(self._platform, "state"), state.model_dump_json(), qos=1, retain=True)
+
+
+_REMEDIES = {
+    "not authorized": "look at username and password_file in [broker], and at the broker's rights for this platform",
+    "bad user name": "look at username and password_file in [broker]",
+    "refused": "is the broker running, and are host and port in [broker] right?",
+    "name or service": "is host in [broker] spelt right, and does this computer have a name server?",
+    "certificate": "look at ca in [broker] tls, and at the broker's certificate and this computer's clock",
+    "ssl": "does this port of the broker speak TLS?",
+    "receive on socket": "does this port of the broker speak TLS? Then add tls to [broker]",
+}
+
+
+def _remedy(error: Exception) -> str:
+    """What to look at, for the person who reads the log at night."""
+    text = str(error).lower()
+    return next((remedy for sign, remedy in _REMEDIES.items() if sign in text), "is the broker reachable?") + (
+        " The data wait in the spool; it is tried again for ever."
+    )
 
 
 async def _either(*awaitables: Coroutine[Any, Any, Any]) -> None:
