@@ -206,7 +206,7 @@ class Acquisition:
 def _told(frame: Frame) -> str:
     """A Frame's first sample in words, so that a technician sees at once whether it is right. Profiles by their
     length."""
-    row = next(rows([frame.take(slice(0, 1))]))
+    (row,) = rows([frame.take(slice(0, 1))])
     said = [str(row["time"])]
     for f in frame.schema.fields:
         value = row[f.name]
