@@ -50,15 +50,12 @@ class Guarded:
     def _run(self, work: Callable[[], list[Decoded]], data: bytes, at: Arrival) -> list[Decoded]:
         shift = self._fed_before
         try:
-            decoded = list(work())
+            return [self._apart(d) if isinstance(d, Frame) else replace(d, offset=d.offset + shift) for d in work()]
         except Exception as error:
             return [problem(FAULT, self.fault(error), self._fed - len(data), data, at)]
-        return [self._apart(d) if isinstance(d, Frame) else replace(d, offset=d.offset + shift) for d in decoded]
 
     def _apart(self, frame: Frame) -> Frame:
-        """Samples without a time of their own that came in one read share its arrival. They are set a nanosecond
-        apart, in their order: none may stand where another does, or a view would take them for one sample and lose
-        the rest."""
+        """The Frame with no two samples at one time, where these are times of arrival."""
         if frame.source is not TimeSource.ARRIVAL or not len(frame) or (frame.time == NAT).any():
             return frame
         rows = np.arange(len(frame))

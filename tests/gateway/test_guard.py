@@ -51,13 +51,13 @@ class Broken(Counting):
         return 1 // 0
 
     def feed(self, data: bytes, at: Arrival) -> Any:
-        return None
+        return {b"1": None, b"2": [None], b"3": [1.5]}[data]
 
 
 def test_whatever_a_driver_does_is_a_problem() -> None:
     guarded = Guarded(Broken("g"))
-    decoded = guarded.feed(b"1\n", UNKNOWN) + guarded.finish()
-    assert [p.kind for p in decoded if isinstance(p, Problem)] == [FAULT, FAULT]
+    decoded = [item for data in (b"1", b"2", b"3", b"4") for item in guarded.feed(data, UNKNOWN)] + guarded.finish()
+    assert [p.kind for p in decoded if isinstance(p, Problem)] == [FAULT] * 5
     assert guarded.description() == {}
 
 
@@ -72,6 +72,23 @@ def test_samples_that_came_together_are_told_apart(pieces: list[tuple[int, int]]
             arrivals += [now_ns] * len(frame)
     assert all(later > earlier for earlier, later in itertools.pairwise(times))
     assert all(0 <= time - arrival < 60 for time, arrival in zip(times, arrivals, strict=True))
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=8))
+def test_sentences_of_one_read_stand_apart_in_their_order(reads: list[int]) -> None:
+    heading, rate = sentence(b"HEHDT,218.5,T"), sentence(b"HEROT,0.1,A")  # the other is of another kind
+    guarded, found, expected = Guarded(Nmea0183("gyro")), [], []
+    for k, count in enumerate(reads):
+        arrived_ns = 10**18 + k * 10**8
+        found += [t for f in frames(guarded.feed((heading + rate) * count, at(arrived_ns))) for t in f.time.tolist()]
+        expected += [arrived_ns + i for i in range(count)]
+    assert found == expected
+
+
+def test_reads_that_arrived_at_the_same_moment_stand_apart_too() -> None:
+    guarded, heading = Guarded(Nmea0183("gyro")), sentence(b"HEHDT,218.5,T")
+    found = [t for _ in range(4) for f in frames(guarded.feed(heading * 2, at(10**18))) for t in f.time.tolist()]
+    assert found == [10**18 + i for i in range(8)]
 
 
 def test_a_clock_that_is_set_back_is_not_corrected_and_each_kind_counts_for_itself() -> None:
