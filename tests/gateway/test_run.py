@@ -245,7 +245,7 @@ def test_gateway_hub_and_broker_are_killed_again_and_again_and_nothing_is_lost_o
                 rig.broker.kill()
                 time.sleep(0.5)
                 rig.broker.start()
-            time.sleep(chance.uniform(1.5, 3.0))
+            time.sleep(chance.uniform(1.0, 2.2))
         before = rig.samples()
         rig.until(lambda: all(rig.samples().get(name, 0) > before.get(name, 0) for name in DRIVERS))
         rig.wind_down()
