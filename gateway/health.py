@@ -38,7 +38,7 @@ class InstrumentHealth:
     def quiet(self) -> None:
         """Nothing came for a while."""
         patience_s = STALE_AFTER_INTERVALS * (self.interval_s or 20.0)
-        if self.link == "starting":
+        if not self.samples:
             patience_s = max(patience_s, _STARTING_S)
         if self.link in ("up", "starting") and time.monotonic() - self.heard_s > patience_s:
             self.link = "stale"
