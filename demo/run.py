@@ -27,7 +27,7 @@ from demo.ledger import Comparison, Stored, compare, read_ledger
 
 _HERE = Path(__file__).parent
 _START_S = 30.0
-_QUIET_S = 1.2
+_QUIET_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Demo:
         simulators = [self.processes[f"{one.platform}.{one.instrument}"] for one in self.instruments]
         for process in simulators:
             process.send_signal(signal.SIGUSR1)
-        time.sleep(_QUIET_S)
+        self._wait_until_quiet()
         self._end("station", "ship")
         for process in simulators:
             process.terminate()
@@ -165,6 +165,13 @@ class Demo:
         store = "influxdb" if self.influxdb else "archive"
         delays = {f["name"]: f["delay_p99_s"] for f in overview["hub"]["followers"]}
         return round(1000 * (delays.get(store) or float("nan")), 1)
+
+    def _wait_until_quiet(self) -> None:
+        """Until every simulator has noted in its ledger that nothing unasked comes any more."""
+        ledgers = [self.run / "ledgers" / f"{one.platform}.{one.instrument}.jsonl" for one in self.instruments]
+        deadline_s = time.monotonic() + _QUIET_S
+        while time.monotonic() < deadline_s and not all('"quiet"' in ledger.read_text()[-4000:] for ledger in ledgers):
+            time.sleep(0.05)
 
     def _when_stored(self) -> dict[str, Any]:
         """The hub's overview as soon as its stores have all that it has."""
