@@ -13,12 +13,14 @@ its gaps and sampling leave enough of it (`_PIVOT`). Where nothing can be told, 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from central.changes import Flag
+from central.feed import Snapshot
 from central.forecast.constituents import CONSTITUENTS, basis, speed
 
 _DAY_NS = 86_400_000_000_000
@@ -169,6 +171,26 @@ def fit(
         samples=samples,
         span_s=span_s,
     )
+
+
+def fit_snapshot(snapshot: Snapshot, parameter: str) -> TideModel:
+    """Harmonic constants of all gauges of a snapshot at once, `ids` as platform/instrument; `fit` with inference.
+
+    Levels that failed, are suspect or missing have no part in it, nor has a gauge whose latitude nobody knows (its
+    `samples` are 0). A sample stands at the grid time at or after it: the phases are set back by its gauge's mean age.
+    Raises ValueError where the parameter is a profile, KeyError where the snapshot does not hold it.
+    """
+    levels = snapshot.variables[parameter]
+    latitude = np.array([station.latitude for station in snapshot.stations])
+    good = ~levels.mask & (levels.flag <= Flag.NOT_EVALUATED)
+    if good.ndim != 2:
+        raise ValueError(f"{parameter} is a profile; a tide is fitted to one level a gauge")
+    good &= np.isfinite(latitude)[:, None]
+    ids = [f"{station.platform}/{station.instrument}" for station in snapshot.stations]
+    model = fit(snapshot.time, np.where(good, levels.value, np.nan), np.nan_to_num(latitude), ids, infer=True)
+    age_s = np.where(good, levels.age_s, 0.0).sum(axis=1) / np.maximum(good.sum(axis=1), 1)
+    phase = (model.phase - np.rad2deg(age_s[:, None] * speed(model.constituents))) % 360.0
+    return replace(model, phase=phase)
 
 
 def predict(model: TideModel, time_ns: ArrayLike) -> NDArray[np.float64]:

@@ -231,7 +231,7 @@ class _Platform:
             self._shape = set(data)
             self._build(p, data)
         await self._draw(data, start_ns, now_ns)
-        await self._draw_tides(p, now_ns)
+        await self._draw_tides(now_ns)
 
     def _load(self, instrument: str, start_ns: int) -> list[tuple[Schema, dict[str, Track]]]:
         """Tracks of an instrument, schema by schema; what memory does not hold is read from the archive once a minute
@@ -407,14 +407,19 @@ class _Platform:
             if chart.now is not None:
                 _set(chart.now, now)
 
-    async def _draw_tides(self, p: PlatformView, now_ns: int) -> None:
+    async def _draw_tides(self, now_ns: int) -> None:
         archive = self._views.hub.archive
         if archive is None or not self._tide_charts or time.monotonic() - self._tide_s < _TIDE_S:
             return
         self._tide_s = time.monotonic()
+        positions = {
+            each.name: (each.latitude, each.longitude)
+            for each in self._views.now().platforms
+            if not each.moving and each.latitude is not None and each.longitude is not None
+        }
         for instrument, note, holder, level, rest in self._tide_charts:
             stream = Stream(self._name, instrument, LEVEL)
-            tide = await run.io_bound(self._tides.of, archive, stream, p.latitude, now_ns)
+            tide = await run.io_bound(self._tides.of, archive, stream, positions, now_ns)
             if tide is None:
                 return
             _set(note, _tide_note(tide, now_ns))

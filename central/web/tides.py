@@ -2,13 +2,15 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from central.changes import Flag
-from central.forecast.tide import TideExtremes, extremes, fit, predict
+from central.feed import snapshot
+from central.forecast.tide import TideExtremes, TideModel, extremes, fit_snapshot, predict
 from central.store import Stream
 from central.store.duckdb import DuckDBStore
 from tidegate.frame import Times
@@ -16,12 +18,14 @@ from tidegate.frame import Times
 LEVEL = "water_surface_height_above_reference_datum"
 LEAST_SPAN_S = 25.6 * 3600
 """Below this, no record tells the daily from the half-daily tide (`forecast.tide.select_constituents`)."""
-_MOST_SPAN_S = 190 * 86_400
 _STEP_NS = 360_000_000_000
+_MOST_SPAN_NS = 190 * 240 * _STEP_NS
+_NOT_ENOUGH = "Not enough data yet for a tide prediction: it needs 25.6 h of good levels, and there are {:.1f} h."
 _SHOWN_S = (3 * 86_400, 86_400)
 _KEEP_S = 120.0
 
 Values = npt.NDArray[np.float64]
+Positions = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,55 +42,70 @@ class GaugeTide:
 
 
 class Tides:
-    """The tides of all gauges that somebody looks at."""
+    """The tides of all gauges of the archive, fitted together from one snapshot, and again after two minutes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Stream, tuple[float, GaugeTide]] = {}
+        self._model: TideModel | None = None
+        self._fitted_s = float("-inf")
 
-    def of(self, archive: DuckDBStore, stream: Stream, latitude: float | None, now_ns: int) -> GaugeTide:
-        """The tide of a gauge, at most two minutes old."""
+    def of(self, archive: DuckDBStore, stream: Stream, positions: Positions, now_ns: int) -> GaugeTide:
+        """The tide of a gauge. `positions` are latitude and longitude of the platforms that stay."""
         with self._lock:
-            kept = self._kept.get(stream)
-            if kept is None or time.monotonic() - kept[0] > _KEEP_S:
-                kept = self._kept[stream] = time.monotonic(), gauge_tide(archive, stream, latitude, now_ns)
-            return kept[1]
+            if time.monotonic() - self._fitted_s > _KEEP_S:
+                self._model = fit_gauges(archive, positions, now_ns)
+                self._fitted_s = time.monotonic()
+            model = self._model
+        return gauge_tide(archive, stream, model, now_ns)
 
 
-def gauge_tide(archive: DuckDBStore, stream: Stream, latitude: float | None, now_ns: int) -> GaugeTide:
-    """Fit and predict. Levels that failed, are suspect or missing have no part in it; of samples closer than six
-    minutes, one of each six minutes has."""
-    found = archive.read([stream], now_ns - int(_MOST_SPAN_S * 1e9), now_ns + 1)
+def fit_gauges(archive: DuckDBStore, positions: Positions, now_ns: int) -> TideModel | None:
+    """The tides of all gauges that the archive knows, from a snapshot of six-minute levels; None where it knows
+    none."""
+    gauges = [stream for stream in archive.streams() if stream.parameter == LEVEL]
+    if not gauges:
+        return None
+    end_ns = now_ns // _STEP_NS * _STEP_NS
+    levels = snapshot(archive, gauges, end_ns - _MOST_SPAN_NS, end_ns, _STEP_NS / 1e9, positions=positions)
+    return fit_snapshot(levels, LEVEL)
+
+
+def gauge_tide(archive: DuckDBStore, stream: Stream, model: TideModel | None, now_ns: int) -> GaugeTide:
+    """What was observed of late at one gauge, and what the model of all says of it."""
+    shown_ns = [int(s * 1e9) for s in _SHOWN_S]
+    observed = _good_levels(archive, stream, now_ns - shown_ns[0], now_ns)
+    none = np.empty(0, np.int64), np.empty(0)
+    name = f"{stream.platform}/{stream.instrument}"
+    at = model.ids.index(name) if model is not None and name in model.ids else None
+    span_s = 0.0 if model is None or at is None else float(np.nan_to_num(model.span_s[at]))
+    if model is None or at is None or (span_s == 0.0 and not len(observed[0])):
+        return GaugeTide(_NOT_ENOUGH.format(0.0), *observed, *none)
+    if not model.samples[at] and len(observed[0]):
+        return GaugeTide("No tide prediction: the position of the gauge is not known.", *observed, *none)
+    if span_s < LEAST_SPAN_S:
+        return GaugeTide(_NOT_ENOUGH.format(span_s / 3600), *observed, *none)
+    fitted = int(np.isfinite(model.amplitude[at]).sum())
+    if not fitted:
+        return GaugeTide("No tide prediction: the record has too many gaps to tell its tides apart.", *observed, *none)
+    start_ns = (now_ns - shown_ns[0]) // _STEP_NS * _STEP_NS
+    ahead = start_ns + np.arange(sum(shown_ns) // _STEP_NS + 1, dtype=np.int64) * _STEP_NS
+    predicted = predict(model, ahead)[at]
+    note = (
+        f"{fitted} constituents fitted to {span_s / 86_400:.1f} d of levels; what they leave has an"
+        f" rms of {100 * float(model.rmse[at]):.1f} cm."
+    )
+    return GaugeTide(note, *observed, ahead, predicted, extremes(ahead, predicted[None, :]))
+
+
+def _good_levels(archive: DuckDBStore, stream: Stream, start_ns: int, end_ns: int) -> tuple[Times, Values]:
+    """Levels that neither failed nor are suspect or missing."""
     good = [
         (series.time[rows], series.value[rows])
-        for series in found
+        for series in archive.read([stream], start_ns, end_ns + 1)
         if series.form.unit == "m" and series.form.cells is None
         for rows in [(series.flag <= Flag.NOT_EVALUATED) & np.isfinite(series.value)]
     ]
-    none = np.empty(0, np.int64), np.empty(0)
-    at, level = (np.concatenate(parts) for parts in zip(*good, strict=True)) if good else none
-    recent = at >= now_ns - int(_SHOWN_S[0] * 1e9)
-    observed = at[recent], level[recent]
-    if latitude is None:
-        return GaugeTide("No tide prediction: the position of the gauge is not known.", *observed, *none)
-    span_s = (int(at[-1]) - int(at[0])) / 1e9 if len(at) else 0.0
-    if span_s < LEAST_SPAN_S:
-        return GaugeTide(
-            "Not enough data yet for a tide prediction: it needs 25.6 h of good levels, and there are"
-            f" {span_s / 3600:.1f} h.",
-            *observed,
-            *none,
-        )  # fmt: skip
-    slot = at // _STEP_NS
-    one = np.append(True, slot[1:] != slot[:-1])
-    model = fit(at[one], level[one][None, :], [latitude], ["/".join(stream)], infer=True)
-    if not model.constituents:
-        return GaugeTide("No tide prediction: the record has too many gaps to tell its tides apart.", *observed, *none)
-    start_ns = (now_ns - int(_SHOWN_S[0] * 1e9)) // _STEP_NS * _STEP_NS
-    ahead = start_ns + np.arange(int(sum(_SHOWN_S) * 1e9) // _STEP_NS + 1, dtype=np.int64) * _STEP_NS
-    predicted = predict(model, ahead)
-    note = (
-        f"{len(model.constituents)} constituents fitted to {span_s / 86_400:.1f} d of levels; what they leave has an"
-        f" rms of {100 * float(model.rmse[0]):.1f} cm."
-    )
-    return GaugeTide(note, *observed, ahead, predicted[0], extremes(ahead, predicted))
+    if not good:
+        return np.empty(0, np.int64), np.empty(0)
+    times, levels = zip(*good, strict=True)
+    return np.concatenate(times), np.concatenate(levels)

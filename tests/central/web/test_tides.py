@@ -7,13 +7,14 @@ from central.changes import Change, Op, Stages
 from central.forecast.tide import TideModel, predict
 from central.store import Stream
 from central.store.duckdb import DuckDBStore
-from central.web.tides import LEVEL, gauge_tide
+from central.web.tides import LEVEL, fit_gauges, gauge_tide
 from tidegate.frame import Field, Frame, Schema, Times
 
 S = 1_000_000_000
 NOW = 1_770_000_000 * S
 GAUGE = Schema("tide_gauge", (Field.of(LEVEL),))
 STREAM = Stream("quay", "tide-1", LEVEL)
+QUAY = {"quay": (1.26, 103.8)}
 
 # As in the Singapore Strait. What a month cannot tell apart stands in the ratios of the equilibrium tide.
 _AMPLITUDES = {
@@ -51,7 +52,7 @@ def archive(folder: Path, days: float, step_s: int = 360) -> DuckDBStore:
 
 def test_a_month_of_levels_predicts_the_next_day(tmp_path: Path) -> None:
     store = archive(tmp_path, 31)
-    tide = gauge_tide(store, STREAM, 1.26, NOW)
+    tide = gauge_tide(store, STREAM, fit_gauges(store, QUAY, NOW), NOW)
     store.close()
     ahead = tide.predicted_time > NOW
     assert 86_000 < (tide.predicted_time[-1] - NOW) / S <= 86_400
@@ -64,10 +65,12 @@ def test_a_month_of_levels_predicts_the_next_day(tmp_path: Path) -> None:
 
 def test_a_day_is_not_enough_and_it_says_so(tmp_path: Path) -> None:
     store = archive(tmp_path, 1.0)
-    tide = gauge_tide(store, STREAM, 1.26, NOW)
+    tide = gauge_tide(store, STREAM, fit_gauges(store, QUAY, NOW), NOW)
     assert len(tide.predicted) == 0
     assert tide.note.startswith("Not enough data yet for a tide prediction: it needs 25.6 h of good levels, and there")
     assert len(tide.observed) == 239
-    assert "position" in gauge_tide(store, STREAM, None, NOW).note
-    assert len(gauge_tide(store, Stream("quay", "none", LEVEL), 1.26, NOW).observed) == 0
+    assert "position" in gauge_tide(store, STREAM, fit_gauges(store, {}, NOW), NOW).note
+    none = gauge_tide(store, Stream("quay", "none", LEVEL), fit_gauges(store, QUAY, NOW), NOW)
+    assert len(none.observed) == 0
+    assert "there are 0.0 h" in none.note
     store.close()
