@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from drivers.driver import Decoded, Problem, load
 from drivers.sbe26plus import DBAR_PER_PSI, Sbe26plus
 from drivers.simulators.sbe26plus import Sbe26plusSimulator
 from drivers.simulators.simulator import Mischief
+from tests.drivers.decoded import frames, problems, samples
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource, isoformat
 from tidegate.codec import decode_frame, encode_frame
@@ -58,27 +58,6 @@ def decode(data: bytes, cuts: Iterable[int] = (), at: Arrival = UNKNOWN) -> list
     for a, b in pairwise([0, *sorted(cuts), len(data)]):
         decoded += driver.feed(data[a:b], at)
     return decoded + driver.finish()
-
-
-def frames(decoded: Sequence[Decoded]) -> list[Frame]:
-    return [d for d in decoded if isinstance(d, Frame)]
-
-
-def problems(decoded: Sequence[Decoded]) -> list[tuple[str, int, int]]:
-    return [(d.kind, d.offset, d.size) for d in decoded if isinstance(d, Problem)]
-
-
-def samples(decoded: Sequence[Decoded]) -> list[tuple[Any, ...]]:
-    return [
-        (
-            frame.schema.id,
-            int(frame.time[i]),
-            frame.source,
-            *(frame.columns[name][i].tobytes() + frame.missing(name)[i].tobytes() for name in frame.schema.by_name),
-        )
-        for frame in frames(decoded)
-        for i in range(len(frame))
-    ]
 
 
 def column(decoded: Sequence[Decoded], name: str) -> np.ndarray:

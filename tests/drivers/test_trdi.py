@@ -17,6 +17,7 @@ from drivers.driver import Decoded, Problem, load
 from drivers.simulators.simulator import Mischief
 from drivers.simulators.workhorse import WorkhorseSimulator, pd0
 from drivers.trdi import NOISE, Pd0
+from tests.drivers.decoded import frames, problems, samples
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import UNKNOWN, Arrival, TimeSource
 from tidegate.codec import decode_frame, encode_frame
@@ -54,28 +55,6 @@ def decode(data: bytes, cuts: Iterable[int] = (), at: Arrival = UNKNOWN) -> list
     for a, b in pairwise(edges):
         decoded += driver.feed(data[a:b], at)
     return decoded + driver.finish()
-
-
-def frames(decoded: Sequence[Decoded]) -> list[Frame]:
-    return [d for d in decoded if isinstance(d, Frame)]
-
-
-def problems(decoded: Sequence[Decoded]) -> list[tuple[str, int, int]]:
-    return [(d.kind, d.offset, d.size) for d in decoded if isinstance(d, Problem)]
-
-
-def samples(decoded: Sequence[Decoded]) -> list[tuple[Any, ...]]:
-    """Every sample down to its bits, however the samples were grouped."""
-    return [
-        (
-            frame.schema.id,
-            int(frame.time[i]),
-            frame.source,
-            *(frame.columns[name][i].tobytes() + frame.missing(name)[i].tobytes() for name in frame.schema.by_name),
-        )
-        for frame in frames(decoded)
-        for i in range(len(frame))
-    ]
 
 
 def joined(decoded: Sequence[Decoded]) -> dict[str, np.ndarray]:
