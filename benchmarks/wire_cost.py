@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.result import Result
 from drivers.recording import pieces
-from drivers.sbe16plus import Sbe16plus
+from drivers.seabird.sbe16plus import Sbe16plus
 from tests.recordings import DATA
 from tidegate.clock import Arrival
 from tidegate.codec import encode_frame

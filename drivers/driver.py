@@ -7,6 +7,9 @@ Theory of operation. Whoever owns the port (the gateway, or `tidegate decode` re
 * for an instrument that must be set up or polled, it writes what `start()` and `poll()` give; it owns the schedule;
 * when the bytes end for good (a file's end, a closed port) it calls `finish()`, which reports what was left half said.
 
+Where many small pieces are at hand that arrived at different times (the stamped lines of a logger's file), `feed_all`
+takes them at once; what comes out is the same, and a driver of lines overrides it to work on all of them together.
+
 The cutting never matters: the same bytes in any pieces give the same samples and the same problems. Bad bytes give
 Problems, never numbers and never exceptions; finding the next good record takes time linear in the bytes. A driver
 keeps at most `MAX_PENDING` bytes that it cannot yet judge.
@@ -21,7 +24,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tidegate.clock import UNKNOWN, Arrival
 from tidegate.frame import Frame, Schema
@@ -76,6 +79,14 @@ class Driver(ABC):
     Settings: ClassVar[type[DriverSettings]] = DriverSettings
     transports: ClassVar[tuple[str, ...]] = ("serial", "tcp", "udp")
     """What it can be connected by: `serial`, `tcp`, `udp`, or `modbus`."""
+    lines: ClassVar[tuple[str, ...]] = ("9600 8N1",)
+    """How a serial line of such an instrument is set, the factory's setting first: `baud bits-parity-stops`."""
+    commands: ClassVar[Mapping[str, str]] = {}
+    """What `start` and `poll` send, and what else a technician may want to type: command -> what it does."""
+    calibration: ClassVar[str] = ""
+    """Where calibration coefficients come from, in words; empty where the instrument gives physical units."""
+    problems: ClassVar[Mapping[str, str]] = {}
+    """Every kind of Problem that it may report -> what that means and what to do."""
 
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
         self.instrument = instrument
@@ -94,12 +105,34 @@ class Driver(ABC):
         """The stream is over: what of it remains, judged as it stands. The driver is then as new (its offsets go
         on)."""
 
+    def feed_all(self, pieces: Sequence[tuple[bytes, Arrival]]) -> list[Decoded]:
+        """As `feed` of each piece in turn; samples may be grouped into fewer Frames."""
+        return [item for data, at in pieces for item in self.feed(data, at)]
+
     def start(self) -> bytes:
         """What to write once when the port has opened: set-up commands. Empty where the instrument needs none."""
         return b""
 
     def poll(self) -> bytes:
         """What to write for each sample that is to be asked for. Empty where the instrument speaks unasked."""
+        return b""
+
+    @classmethod
+    def guesses(cls) -> Sequence[DriverSettings]:
+        """Settings under which an unknown line may prove to be one of these instruments, likeliest first.
+
+        `tidegate gateway probe` feeds what it hears to a driver of each. Empty where nothing can be told without a
+        configuration.
+        """
+        try:
+            return [cls.Settings()]
+        except ValidationError:
+            return []
+
+    @classmethod
+    def hail(cls) -> bytes:
+        """A harmless question that makes a silent instrument of this kind say who it is or give a sample; empty where
+        there is none. It must change no setting and stop no recording."""
         return b""
 
     def description(self) -> Mapping[str, Any]:

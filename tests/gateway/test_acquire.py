@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from drivers.driver import Driver
-from drivers.sbe37 import Sbe37
+from drivers.seabird.sbe37 import Sbe37
 from drivers.simulators.sbe37 import Sbe37Simulator
 from gateway.acquire import Acquisition
 from gateway.config import Endpoint, Port, SerialPort, TcpPort

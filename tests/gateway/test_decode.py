@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.driver import Driver, Problem
-from drivers.nmea import Nmea0183
-from drivers.sbe16plus import Sbe16plus
-from drivers.sbe26plus import Sbe26plus
-from drivers.sbe37 import Sbe37
-from drivers.trdi import Pd0
+from drivers.nmea.nmea0183 import Nmea0183
+from drivers.seabird.sbe16plus import Sbe16plus
+from drivers.seabird.sbe26plus import Sbe26plus
+from drivers.seabird.sbe37 import Sbe37
+from drivers.trdi.pd0 import Pd0
 from gateway.decode import decoded, recorded
 from tests.gateway.counting import sentence
 from tests.recordings import DATA, needs_recordings

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.driver import Decoded, Problem
-from drivers.nmea import Nmea0183
+from drivers.nmea.nmea0183 import Nmea0183
 from gateway.guard import FAULT, Guarded
 from tests.gateway.counting import Counting, numbers, sentence
 from tidegate.clock import UNKNOWN, Arrival

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from drivers.driver import Driver
 from drivers.simulators.simulator import Simulator
 from drivers.simulators.workhorse import WorkhorseSimulator
-from drivers.trdi import Pd0
+from drivers.trdi.pd0 import Pd0
 from gateway import rawlog
 from gateway.acquire import Acquisition
 from gateway.config import SerialPort

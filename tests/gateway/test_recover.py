@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.driver import Driver
-from drivers.sbe37 import Sbe37
+from drivers.seabird.sbe37 import Sbe37
 from gateway import rawlog
 from gateway import spool as spools
 from gateway.guard import Guarded

@@ -23,9 +23,9 @@ from demo import archive
 from demo.ledger import Comparison, Said, compare, read_ledger
 from drivers.driver import Driver
 from drivers.modbus_map import ModbusMap, Settings
-from drivers.nmea import Nmea0183
-from drivers.sbe37 import Sbe37
-from drivers.trdi import Pd0
+from drivers.nmea.nmea0183 import Nmea0183
+from drivers.seabird.sbe37 import Sbe37
+from drivers.trdi.pd0 import Pd0
 from gateway.config import load
 from gateway.decode import decoded, recorded
 from gateway.run import Gateway

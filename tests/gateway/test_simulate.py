@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from drivers.driver import Problem
 from drivers.modbus_map import ModbusMap
-from drivers.nmea import Nmea0183
+from drivers.nmea.nmea0183 import Nmea0183
 from drivers.simulators.radar import RadarSimulator
 from drivers.simulators.sbe37 import Sbe37Simulator
 from drivers.simulators.ship import ShipSimulator

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from drivers.seabird_calibration import DBAR_PER_PSI, Floats
+from drivers.seabird.calibration import DBAR_PER_PSI, Floats
 from tidegate.frame import MISSING_INT, Column, Field, Reasons, Schema, Times
 from tidegate.vocabulary import parameter
 

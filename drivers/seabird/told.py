@@ -5,8 +5,8 @@ replies to DS, GetSD, GetCD, GetCC and DC, in plain text or in XML.
 import re
 from collections.abc import Mapping
 
-from drivers.seabird_calibration import COEFFICIENTS, canonical
-from drivers.seabird_text import CLOCK, clock_ns, day_ns
+from drivers.seabird.calibration import COEFFICIENTS, canonical
+from drivers.seabird.text import CLOCK, clock_ns, day_ns
 
 _TAG = re.compile(r"<(/?)([A-Za-z]\w*+)([^<>]*+)>([^<]*)")
 _ATTRIBUTE = re.compile(r"\b(\w++)\s*+=\s*+['\"]([^'\"]*+)['\"]")

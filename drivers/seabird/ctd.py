@@ -27,9 +27,9 @@ from pydantic import field_validator
 
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Lines
-from drivers.seabird_calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical, seabird_time_ns
-from drivers.seabird_text import PROMPTS, ColumnName, Groups, TextFormat, clock_ns, day_ns, rounded
-from drivers.seabird_told import Told
+from drivers.seabird.calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical, seabird_time_ns
+from drivers.seabird.text import PROMPTS, ColumnName, Groups, TextFormat, clock_ns, day_ns, rounded
+from drivers.seabird.told import Told
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Column, Frame, Missing, Reasons, Schema, Times
 from tidegate.vocabulary import parameter

@@ -36,7 +36,7 @@ import numpy.typing as npt
 
 from drivers.driver import Decoded, Driver, DriverSettings, problem
 from drivers.lines import Block, Line, Lines
-from drivers.seabird import clock_ns, day_ns, implausible, rounded, seabird_time_ns
+from drivers.seabird.ctd import clock_ns, day_ns, implausible, rounded, seabird_time_ns
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Column, Field, Frame, Reasons, Schema, Times
 

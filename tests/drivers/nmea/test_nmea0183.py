@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from drivers import recording
 from drivers.driver import Decoded, Problem
-from drivers.nmea import Nmea0183
-from drivers.nmea_sentences import LONGEST
+from drivers.nmea.nmea0183 import Nmea0183
+from drivers.nmea.sentences import LONGEST
 from drivers.simulators.ship import ShipSimulator
 from drivers.simulators.simulator import Mischief
 from tests.recordings import DATA, needs_recordings

@@ -3,7 +3,7 @@
 Theory of operation. A sentence is `$` (or `!`), an address of talker and type, fields between commas, `*` and the
 exclusive-or of the bytes between as two hexadecimal digits, then CR LF. A sentence begins at `$` or `!` wherever
 that stands and ends at the next of `$ ! CR LF`, so one that is cut or glued harms no other. All sentences of a block
-of bytes are read at once (`drivers.nmea_sentences`); here each type of sentence takes its columns and its time.
+of bytes are read at once (`drivers.nmea.sentences`); here each type of sentence takes its columns and its time.
 
 Time. GGA, GLL, RMC and ZDA carry the time of day; RMC and ZDA also the date. From the first date on each time of day
 is placed at the occurrence nearest to the time before it (moved on by what passed between the arrivals), which is
@@ -35,7 +35,7 @@ import numpy as np
 from pydantic import Field as Setting
 
 from drivers.driver import Decoded, Driver, DriverSettings, problem
-from drivers.nmea_sentences import LONGEST, NO_DAY, OVERLONG, Block, Bools, Floats, Good, Ints, Piece, Rows, where
+from drivers.nmea.sentences import LONGEST, NO_DAY, OVERLONG, Block, Bools, Floats, Good, Ints, Piece, Rows, where
 from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Column, Field, Frame, Missing, Reasons, Schema
 from tidegate.vocabulary import parameter

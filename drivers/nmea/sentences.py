@@ -1,4 +1,4 @@
-"""Cuts bytes into NMEA 0183 sentences and reads all their fields at once, for `drivers.nmea`.
+"""Cuts bytes into NMEA 0183 sentences and reads all their fields at once, for `drivers.nmea.nmea0183`.
 
 Theory of operation. `Block` finds the delimiters of a block of bytes with one table look-up, folds every checksum with
 one `bitwise_xor.reduceat`, and reads every field of the block as a decimal number, eight digits in one machine word

@@ -1,8 +1,8 @@
 """Sea-Bird SBE 37 MicroCAT (SM, SMP, SI, IM): converted lines, XML packets, and the raw scans of uploaded files.
 
 Theory of operation. A MicroCAT samples by itself every `SampleInterval` seconds and prints each sample if TxRealTime
-is on (`mode = "autonomous"`), or waits to be asked by `TS` (`mode = "polled"`). `drivers.seabird` says how lines are
-told apart. Raw scans are hexadecimal, most significant byte first:
+is on (`mode = "autonomous"`), or waits to be asked by `TS` (`mode = "polled"`). `drivers.seabird.ctd` says how lines
+are told apart. Raw scans are hexadecimal, most significant byte first:
 
     30 digits, upload            temperature counts 6, conductivity Hz * 256 6, pressure counts 6, its thermistor 4,
                                  seconds since 2000-01-01 8
@@ -19,8 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field as Setting
 
-from drivers.seabird import SeaBird, SeaBirdSettings
-from drivers.seabird_calibration import (
+from drivers.seabird.calibration import (
     AIR_PSI,
     DBAR_PER_PSI,
     Floats,
@@ -34,6 +33,7 @@ from drivers.seabird_calibration import (
     temperature_c,
     unsigned,
 )
+from drivers.seabird.ctd import SeaBird, SeaBirdSettings
 from tidegate.frame import Field, Schema
 
 _UPLOADED = (

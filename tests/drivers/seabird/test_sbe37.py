@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from drivers.driver import Decoded, Problem, load
-from drivers.sbe37 import Sbe37
+from drivers.seabird.sbe37 import Sbe37
 from drivers.simulators.sbe37 import Sbe37Simulator, practical_salinity
 from drivers.simulators.simulator import Mischief, Said
 from tests.recordings import DATA, needs_recordings

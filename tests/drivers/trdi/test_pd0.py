@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from drivers.driver import Decoded, Problem, load
 from drivers.simulators.simulator import Mischief
 from drivers.simulators.workhorse import WorkhorseSimulator, pd0
-from drivers.trdi import NOISE, Pd0
+from drivers.trdi.pd0 import NOISE, Pd0
 from tests.drivers.decoded import frames, problems, samples
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import UNKNOWN, Arrival, TimeSource

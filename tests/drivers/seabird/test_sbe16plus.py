@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from drivers.driver import Decoded, Problem, load
 from drivers.recording import pieces
-from drivers.sbe16plus import Sbe16plus
+from drivers.seabird.sbe16plus import Sbe16plus
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource, isoformat
 from tidegate.frame import Frame, Missing

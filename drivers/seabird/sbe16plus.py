@@ -1,8 +1,9 @@
 """Sea-Bird SBE 16plus V2 and 19plus V2 SeaCATs: converted lines, XML packets, and hexadecimal scans.
 
-Theory of operation. `drivers.seabird` says how lines are told apart. Converted lines (OutputFormat=3) hold temperature,
-conductivity, pressure, the enabled external voltages, and what else is switched on; with OutputUCSD density, battery
-and current follow the date: that is what `columns` is for. Hexadecimal scans, most significant digit first:
+Theory of operation. `drivers.seabird.ctd` says how lines are told apart. Converted lines (OutputFormat=3) hold
+temperature, conductivity, pressure, the enabled external voltages, and what else is switched on; with OutputUCSD
+density, battery and current follow the date: that is what `columns` is for. Hexadecimal scans, most significant
+digit first:
 
     raw (OutputFormat=0)          temperature counts 6, conductivity Hz * 256 6, pressure counts 6, its thermistor
                                   V * 13107 4, each enabled voltage V * 13107 4, in moored mode seconds since 2000 8
@@ -20,8 +21,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field as Setting
 
-from drivers.seabird import SeaBird, SeaBirdSettings
-from drivers.seabird_calibration import (
+from drivers.seabird.calibration import (
     Floats,
     Octets,
     Scans,
@@ -33,6 +33,7 @@ from drivers.seabird_calibration import (
     temperature_c,
     unsigned,
 )
+from drivers.seabird.ctd import SeaBird, SeaBirdSettings
 from tidegate.frame import Field, Schema, Times
 
 _PER_VOLT = 13107.0

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.driver import Decoded, Problem, load
-from drivers.sbe26plus import DBAR_PER_PSI, Sbe26plus
+from drivers.seabird.sbe26plus import DBAR_PER_PSI, Sbe26plus
 from drivers.simulators.sbe26plus import Sbe26plusSimulator
 from drivers.simulators.simulator import Mischief
 from tests.drivers.decoded import frames, problems, samples

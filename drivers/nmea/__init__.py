@@ -1,0 +1,1 @@
+"""NMEA 0183 and the sentences that instrument makers added to it."""

@@ -1,0 +1,1 @@
+"""Sea-Bird Scientific: CTDs, MicroCATs, thermosalinographs, wave and tide recorders."""

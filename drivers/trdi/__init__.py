@@ -1,0 +1,1 @@
+"""Teledyne RD Instruments: ADCPs and Doppler velocity logs."""
