@@ -4,17 +4,19 @@ A `Lines` keeps the part of a line that has not ended yet and knows of every byt
 when it arrived. Lines end with LF or CR or both; empty ones are left out. A line that grows beyond `longest` is noise:
 it is given up as a Problem and the search goes on at the next line's end, so memory and time stay bounded.
 
-`feed` gives single lines. `feed_blocks` gives the same lines still joined, for drivers that parse many at once.
+`feed` gives single lines. `feed_blocks` gives the same lines still joined, for drivers that parse many at once, and
+`feed_pieces` takes many pieces at once, each with its own arrival (the stamped lines of a logger's file).
 """
 
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from drivers.arrivals import Arrivals, Pieces
 from drivers.driver import Problem, problem
 from tidegate.clock import UNKNOWN, Arrival
 
@@ -41,19 +43,17 @@ class Block:
     data: bytes
     offset: int
     starts: list[int]
-    arrivals: list[Arrival]
+    arrivals: list[Arrival] | Arrivals
 
     def arrival(self, offset: int) -> Arrival:
         """When the byte at `offset` of the stream arrived."""
-        if offset >= self.starts[-1]:
-            return self.arrivals[-1]
         at = bisect_right(self.starts, offset) - 1
         return self.arrivals[at] if at >= 0 else UNKNOWN
 
-    def arrivals_of(self, offsets: list[int]) -> list[Arrival]:
-        """When the bytes at the (ascending) offsets arrived."""
-        last = bisect_left(offsets, self.starts[-1])
-        return [self.arrival(offset) for offset in offsets[:last]] + [self.arrivals[-1]] * (len(offsets) - last)
+    def arrivals_of(self, offsets: Sequence[int]) -> Arrivals:
+        """When the bytes at the offsets arrived; they are of this block."""
+        places = np.searchsorted(self.starts, offsets, "right") - 1
+        return Arrivals.of(self.arrivals).take(places)
 
     def lines(self) -> Iterator[Line]:
         """The lines one by one."""
@@ -90,10 +90,31 @@ class Lines:
             return []
         self._starts.append(self._offset + len(self._pending))
         self._arrivals.append(at)
+        parts = self._take(data, self._starts, self._arrivals)
+        kept = self._pieces_pending(self._starts)
+        if kept:  # new lists: a Block may hold these
+            self._starts, self._arrivals = self._starts[kept:], self._arrivals[kept:]
+        return parts
+
+    def feed_pieces(self, pieces: Sequence[tuple[bytes, Arrival]]) -> list[Block | Problem]:
+        """As `feed_blocks` of each piece in turn, with the lines of all joined to as few Blocks as there are."""
+        whole = Pieces.of(pieces)
+        if not whole.data:
+            return []
+        begins = whole.starts + (self._offset + len(self._pending))
+        starts = self._starts + begins.tolist()
+        arrivals = Arrivals.of(self._arrivals) + whole.arrivals if self._arrivals else whole.arrivals
+        parts = self._take(whole.data, starts, arrivals)
+        kept = self._pieces_pending(starts)
+        self._starts, self._arrivals = starts[kept:], [arrivals[i] for i in range(kept, len(starts))]
+        return parts
+
+    def _take(self, data: bytes, starts: list[int], arrivals: list[Arrival] | Arrivals) -> list[Block | Problem]:
+        """Appends `data` to what is pending and gives what has ended; `starts` and `arrivals` are of all of it."""
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if cut:
             ended = self._pending + data[:cut]
-            parts = self._split(ended)
+            parts = self._split(Block(ended, self._offset, starts, arrivals))
             self._offset += len(ended)
             self._pending = data[cut:]
         else:
@@ -101,35 +122,35 @@ class Lines:
             self._pending += data
         if len(self._pending) > self._longest:
             if not self._dropping:
-                parts.append(self._overlong(self._pending, self._offset))
+                parts.append(self._overlong(Block(self._pending, self._offset, starts, arrivals)))
             self._dropping = True
             self._offset += len(self._pending)
             self._pending = b""
-        self._forget_pieces()
         return parts
 
     def finish(self) -> Line | None:
         """What is left without an end; the buffer is then empty."""
         rest = None
         if self._pending and not self._dropping:
-            rest = Line(self._pending, self._offset, self._block(self._pending, self._offset).arrival(self._offset))
+            rest = Line(self._pending, self._offset, self._arrivals[0])
         self._offset += len(self._pending)
         self._pending, self._starts, self._arrivals, self._dropping = b"", [], [], False
         return rest
 
-    def _split(self, ended: bytes) -> list[Block | Problem]:
-        start = 0
+    def _split(self, ended: Block) -> list[Block | Problem]:
+        """Lines with the overlong ones taken out; `ended` ends where a line does."""
+        data, offset, start = ended.data, ended.offset, 0
         if self._dropping:
             # The rest of a line already reported: nothing of it is left to say.
-            end = _END.search(ended)
-            start = end.start() if end else len(ended)
+            end = _END.search(data)
+            start = end.start() if end else len(data)
             self._dropping = False
         parts: list[Block | Problem] = []
-        for low, high in self._overlong_lines(ended, start):
-            parts.append(self._block(ended[start:low], self._offset + start))
-            parts.append(self._overlong(ended[low:high], self._offset + low))
+        for low, high in self._overlong_lines(data, start):
+            parts.append(replace(ended, data=data[start:low], offset=offset + start))
+            parts.append(self._overlong(replace(ended, data=data[low:high], offset=offset + low)))
             start = high
-        parts.append(self._block(ended[start:], self._offset + start))
+        parts.append(replace(ended, data=data[start:], offset=offset + start) if start else ended)
         return [part for part in parts if isinstance(part, Problem) or part.data.strip(b"\r\n")]
 
     def _overlong_lines(self, ended: bytes, start: int) -> list[tuple[int, int]]:
@@ -142,14 +163,10 @@ class Lines:
         long = ends - begins > self._longest
         return list(zip(begins[long].tolist(), ends[long].tolist(), strict=True))
 
-    def _block(self, data: bytes, offset: int) -> Block:
-        return Block(data, offset, list(self._starts), list(self._arrivals))
-
-    def _overlong(self, data: bytes, offset: int) -> Problem:
+    def _overlong(self, line: Block) -> Problem:
         message = f"more than {self._longest} bytes without an end of line: check baud rate, parity and wiring"
-        arrival = self._block(b"", offset).arrival(offset)
-        return problem("noise", message, offset, data[: self._longest], arrival)
+        return problem("noise", message, line.offset, line.data[: self._longest], line.arrival(line.offset))
 
-    def _forget_pieces(self) -> None:
-        keep = bisect_right(self._starts, self._offset) - 1 if self._pending else len(self._starts)
-        del self._starts[: max(keep, 0)], self._arrivals[: max(keep, 0)]
+    def _pieces_pending(self, starts: list[int]) -> int:
+        """How many of the pieces that begin at `starts` have no byte pending."""
+        return max(bisect_right(starts, self._offset) - 1, 0) if self._pending else len(starts)

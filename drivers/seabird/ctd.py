@@ -25,6 +25,7 @@ import numpy as np
 from pydantic import Field as Setting
 from pydantic import field_validator
 
+from drivers.arrivals import Arrivals
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Lines
 from drivers.seabird.calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical, seabird_time_ns
@@ -124,13 +125,14 @@ XML_COLUMNS = {
 
 
 class _Row(NamedTuple):
-    """A converted line (or XML packet) that fits its grammar."""
+    """A converted line (or XML packet) that fits its grammar. `arrival` is None where it is that of the first byte in
+    the block at hand; a packet may have begun before that."""
 
     text_format: TextFormat
     groups: Groups
     offset: int
     data: bytes
-    arrival: Arrival
+    arrival: Arrival | None = None
 
 
 class SeaBird(Driver):
@@ -204,8 +206,14 @@ class SeaBird(Driver):
         return b"TS\r\n" if self.settings.mode == "polled" else b""
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
+        return self._decode(self._lines.feed_blocks(data, at))
+
+    def feed_all(self, pieces: Sequence[tuple[bytes, Arrival]]) -> list[Decoded]:
+        return self._decode(self._lines.feed_pieces(pieces))
+
+    def _decode(self, parts: list[Block | Problem]) -> list[Decoded]:
         decoded: list[Decoded] = []
-        for part in self._lines.feed_blocks(data, at):
+        for part in parts:
             if isinstance(part, Problem):
                 decoded.append(part)
             else:
@@ -246,18 +254,18 @@ class SeaBird(Driver):
         rows: list[_Row] = []
         while at < len(data):
             if self._packet is not None and _NOT_IN_PACKET.match(data, at):
-                self._row_frames(rows, decoded)
+                self._row_frames(block, rows, decoded)
                 decoded.append(self._unfinished_packet())
             fits = self._text.pattern.match(data, at)
             if fits and self._text.has_day(fits):
                 offset = block.offset + fits.start(1)
                 line = data[fits.start(1) : fits.end()].rstrip(b"\r\n")
-                rows.append(_Row(self._text, fits.groups(), offset, line, block.arrival(offset)))
+                rows.append(_Row(self._text, fits.groups(), offset, line))
                 at = fits.end()
                 continue
             run = self._scan.match(data, at)
             if run:
-                self._row_frames(rows, decoded)
+                self._row_frames(block, rows, decoded)
                 self._scan_frames(block, run.start(1), run[1], decoded)
                 at = run.end()
                 continue
@@ -266,12 +274,12 @@ class SeaBird(Driver):
             if line_at[1]:
                 found = self._other_line(block, block.offset + at, line_at[1])
                 if isinstance(found, Problem):
-                    self._row_frames(rows, decoded)
+                    self._row_frames(block, rows, decoded)
                     decoded.append(found)
                 elif found:
                     rows.append(found)
             at = line_at.end()
-        self._row_frames(rows, decoded)
+        self._row_frames(block, rows, decoded)
 
     def _other_line(self, block: Block, offset: int, line: bytes) -> _Row | Problem | None:
         """A line that is neither a sample nor a scan: the end of an XML packet, a Problem, or nothing to tell."""
@@ -356,18 +364,23 @@ class SeaBird(Driver):
 
     # From rows and scans to Frames.
 
-    def _row_frames(self, rows: list[_Row], decoded: list[Decoded]) -> None:
+    def _row_frames(self, block: Block, rows: list[_Row], decoded: list[Decoded]) -> None:
         """Appends the Frames of `rows`, and empties it."""
         for text_format, alike in groupby(rows, lambda row: row.text_format):
             some = list(alike)
             time, columns, reasons = text_format.decode([row.groups for row in some])
+            offsets = [row.offset for row in some]
+            if any(row.arrival for row in some):
+                arrivals = Arrivals.of([row.arrival or block.arrival(row.offset) for row in some])
+            else:
+                arrivals = block.arrivals_of(offsets)
             batch = _Batch(
                 text_format.schema,
                 time,
                 columns,
                 reasons,
-                [row.offset for row in some],
-                [row.arrival for row in some],
+                offsets,
+                arrivals,
                 [row.data for row in some].__getitem__,
             )
             self._emit(batch, decoded)
@@ -389,8 +402,8 @@ class SeaBird(Driver):
             schema, time, columns = self.convert(scans)
         except Unconvertible as lack:
             self._scans_seen += len(scans)
-            for row, (offset, arrival) in enumerate(zip(offsets, arrivals, strict=True)):
-                decoded.append(problem("calibration", str(lack), offset, data(row), arrival))
+            for row, offset in enumerate(offsets):
+                decoded.append(problem("calibration", str(lack), offset, data(row), arrivals[row]))
             return
         self._scans_seen += len(scans)
         fields = schema.by_name
@@ -406,7 +419,7 @@ class SeaBird(Driver):
         n = len(batch.offsets)
         source = TimeSource.ARRIVAL if batch.time is None else TimeSource.INSTRUMENT
         if batch.time is None:
-            time = np.fromiter((arrival.utc_ns for arrival in batch.arrivals), np.int64, n)
+            time = batch.arrivals.utc_ns
         else:
             time = batch.time
         doubts = implausible(batch.schema, batch.columns, batch.reasons)
@@ -416,16 +429,9 @@ class SeaBird(Driver):
                 when = np.datetime64(int(time[row]), "ns").astype("datetime64[s]")
                 message = f"a scan of {when}Z in a file that was uploaded before: damaged memory"
                 refused[row] = self._doubt(batch, row, message)
-        cuts = {0, n}
+        cuts = {0, n, *(np.flatnonzero(batch.arrivals.breaks()) + 1).tolist()}
         for row in refused:
             cuts |= {row, row + 1}
-        previous = batch.arrivals[0]
-        for row in range(1, n):
-            arrival = batch.arrivals[row]
-            if arrival is not previous:
-                if not _same_clock(previous, arrival):
-                    cuts.add(row)
-                previous = arrival
         edges = sorted(cuts)
         doubted = sorted(set(doubts) - set(refused))
         for start, end in pairwise(edges):
@@ -453,14 +459,8 @@ class _Batch(NamedTuple):
     columns: dict[str, Column]
     reasons: dict[str, Reasons]
     offsets: list[int]
-    arrivals: list[Arrival]
+    arrivals: Arrivals
     data: Callable[[int], bytes]
-
-
-def _same_clock(a: Arrival, b: Arrival) -> bool:
-    """Whether samples of these arrivals may share a Frame (as `Frame.follows` sees it)."""
-    step_ns = (b.utc_ns - b.monotonic_ns) - (a.utc_ns - a.monotonic_ns)
-    return a.boot == b.boot and a.disciplined == b.disciplined and abs(step_ns) <= 10_000_000
 
 
 def implausible(schema: Schema, columns: dict[str, Column], reasons: dict[str, Reasons]) -> dict[int, list[str]]:

@@ -34,7 +34,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from drivers.driver import Decoded, Driver, DriverSettings, problem
+from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Line, Lines
 from drivers.seabird.ctd import clock_ns, day_ns, implausible, rounded, seabird_time_ns
 from tidegate.clock import Arrival, TimeSource
@@ -174,9 +174,16 @@ class Sbe26plus(Driver):
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
         """See `Driver.feed`."""
+        return self._decode(self._lines.feed_blocks(data, at))
+
+    def feed_all(self, pieces: Sequence[tuple[bytes, Arrival]]) -> list[Decoded]:
+        """See `Driver.feed_all`."""
+        return self._decode(self._lines.feed_pieces(pieces))
+
+    def _decode(self, parts: list[Block | Problem]) -> list[Decoded]:
         decoded: list[Decoded] = []
         rows: list[_Row] = []
-        for part in self._lines.feed_blocks(data, at):
+        for part in parts:
             if isinstance(part, Block):
                 for line in part.lines():
                     self._line(line, rows, decoded)

@@ -81,9 +81,30 @@ def test_blocks_hold_the_same_lines(data: bytes, cuts: list[int]) -> None:
         assert [part for part in parts if isinstance(part, Problem)] == problems
         for block in blocks:
             offsets = [line.offset for line in block.lines()]
-            assert block.arrivals_of(offsets) == [block.arrival(offset) for offset in offsets]
+            columns = block.arrivals_of(offsets)
+            assert [columns[i] for i in range(len(offsets))] == [block.arrival(offset) for offset in offsets]
         ordered = [part.offset for part in parts]
         assert ordered == sorted(ordered)
+
+
+@given(STREAMS, CUTS, st.lists(st.integers(1, 5), min_size=1))
+@example(b"ab\r\ncd\r\ne", [3, 5, 5, 9], [5])
+@settings(max_examples=200)
+def test_many_pieces_at_once_are_as_each_in_turn(data: bytes, cuts: list[int], sizes: list[int]) -> None:
+    single, many = Lines(LONGEST), Lines(LONGEST)
+    fed = [(piece, arrival(n)) for n, piece in enumerate(cut(data, cuts))]
+    want: list[Line | Problem] = []
+    got: list[Line | Problem] = []
+    for piece, at in fed:
+        for part in single.feed_blocks(piece, at):
+            want.extend([part] if isinstance(part, Problem) else part.lines())
+    taken = 0
+    for size in sizes * len(fed):
+        for part in many.feed_pieces(fed[taken : taken + size]):
+            got.extend([part] if isinstance(part, Problem) else part.lines())
+        taken += size
+    assert got == want
+    assert many.finish() == single.finish()
 
 
 def test_offsets_go_on_after_the_end() -> None:
