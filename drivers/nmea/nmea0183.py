@@ -34,8 +34,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field as Setting
 
+from drivers.arrivals import Arrivals, Pieces
 from drivers.driver import Decoded, Driver, DriverSettings, problem
-from drivers.nmea.sentences import LONGEST, NO_DAY, OVERLONG, Block, Bools, Floats, Good, Ints, Piece, Rows, where
+from drivers.nmea.sentences import LONGEST, NO_DAY, OVERLONG, Block, Bools, Floats, Good, Ints, Rows, Trail, where
 from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Column, Field, Frame, Missing, Reasons, Schema
 from tidegate.vocabulary import parameter
@@ -264,15 +265,6 @@ def _nearest(difference_ns: Any) -> Any:
     return (difference_ns + _DAY_NS // 2) % _DAY_NS - _DAY_NS // 2
 
 
-def _elapsed_ns(earlier: Arrival, later: Arrival) -> int:
-    """What passed between two arrivals, 0 where it is not known."""
-    if earlier.boot and earlier.boot == later.boot:
-        return max(later.monotonic_ns - earlier.monotonic_ns, 0)
-    if NAT in (earlier.utc_ns, later.utc_ns):
-        return 0
-    return max(later.utc_ns - earlier.utc_ns, 0)
-
-
 def _filled(values: Ints, none: int, before: int) -> Ints:
     """Each `none` replaced by the value before it; `before` stands in front of the first."""
     last = np.maximum.accumulate(np.where(values != none, np.arange(len(values)), -1))
@@ -343,6 +335,8 @@ class _Clock:
 # --- the driver -------------------------------------------------------------------------------------------------------
 
 _BLOCK = 1 << 18
+_NONE = np.zeros(0, np.int64)
+_NOWHERE = Trail(_NONE, Arrivals.stamped(_NONE), _NONE, _NONE)
 
 
 class Settings(DriverSettings):
@@ -386,7 +380,7 @@ class Nmea0183(Driver):
     def _renew(self) -> None:
         self._pending = b""
         self._dropping = False  # inside a sentence given up as overlong, until it ends
-        self._pieces: list[Piece] = []
+        self._trail = _NOWHERE
         self._clock = _Clock(self._correct_rollover)
         self._reported: set[bytes] = set()
 
@@ -395,9 +389,10 @@ class Nmea0183(Driver):
         return tuple(layout.schema for layout in self._seen)
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
-        if len(data) <= _BLOCK:
-            return self._feed(data, at)
-        return [item for i in range(0, len(data), _BLOCK) for item in self._feed(data[i : i + _BLOCK], at)]
+        return self.feed_all([(data, at)])
+
+    def feed_all(self, pieces: Sequence[tuple[bytes, Arrival]]) -> list[Decoded]:
+        return [item for block in Pieces.of(pieces).blocks(_BLOCK) for item in self._feed(block)]
 
     def finish(self) -> list[Decoded]:
         block, self._pending = self._pending, b""
@@ -408,9 +403,9 @@ class Nmea0183(Driver):
 
     # --- cutting the stream
 
-    def _feed(self, data: bytes, at: Arrival) -> list[Decoded]:
-        begun = len(self._pending)
-        self._append_piece(self._offset + begun, at)
+    def _feed(self, pieces: Pieces) -> list[Decoded]:
+        data, begun = pieces.data, len(self._pending)
+        self._trail = self._trail.then(pieces.starts + (self._offset + begun), pieces.arrivals)
         # What is pending has no end and no second beginning in it: only the new bytes can hold one.
         end = max(data.rfind(b"\n") + 1, data.rfind(b"\r") + 1, data.rfind(b"$"), data.rfind(b"!"))
         ended = end > 0 or data[:1] in (b"$", b"!")
@@ -423,34 +418,19 @@ class Nmea0183(Driver):
         if self._dropping or len(self._pending) > LONGEST:
             if not self._dropping:
                 given_up = self._pending[:LONGEST]
-                out.append(problem("noise", OVERLONG, self._offset, given_up, self._pieces[0].at))
+                at = self._trail.since(self._offset).arrivals[0]
+                out.append(problem("noise", OVERLONG, self._offset, given_up, at))
             self._dropping = True
             self._offset += len(self._pending)
             self._pending = b""
-        while len(self._pieces) > 1 and self._pieces[1].offset <= self._offset:
-            del self._pieces[0]
+        self._trail = self._trail.since(self._offset)
         return out
-
-    def _append_piece(self, offset: int, at: Arrival) -> None:
-        if not self._pieces:
-            self._pieces.append(Piece(offset, at, 0, 0))
-            return
-        before = self._pieces[-1]
-        if before.at == at:
-            return
-        a = before.at
-        steady = abs((at.utc_ns - at.monotonic_ns) - (a.utc_ns - a.monotonic_ns)) <= 10_000_000
-        joined = steady and a.boot == at.boot and a.disciplined == at.disciplined
-        ticks_ns = before.ticks_ns + _elapsed_ns(a, at)
-        self._pieces.append(Piece(offset, at, ticks_ns, before.group + (not joined)))
-        while len(self._pieces) > 1 and self._pieces[1].offset <= self._offset:
-            del self._pieces[0]
 
     # --- decoding a block
 
     def _decode(self, data: bytes) -> list[Decoded]:
         """`data` ends where a sentence does."""
-        block = Block(data, self._offset, self._pieces, self._dropping)
+        block = Block(data, self._offset, self._trail, self._dropping)
         parts = self._read(block, block.judge(self._optional))
         utc = self._times(block, parts)
         found: list[tuple[int, Decoded]] = []
@@ -518,8 +498,7 @@ class Nmea0183(Driver):
                 marks[token] = said.valid[part.good]
         trusted, void = self._clock.trust(marks)
         told = where(trusted & (time_of_day >= 0))
-        ticks = np.array([piece.ticks_ns for piece in block.pieces], np.int64)
-        clocks = np.array([_trusted_ns(piece.at) for piece in block.pieces], np.int64)
+        ticks, clocks = block.trail.ticks_ns, block.trail.arrivals.trusted_ns()
         for i, run in enumerate([told] if void < 0 else [told[told < void], told[told > void]]):
             if i:
                 self._clock.forget()
@@ -547,10 +526,9 @@ class Nmea0183(Driver):
         time, place = utc[token], block.place[token]
         told = time != NAT
         if not told.all():
-            arrival = np.array([piece.at.utc_ns for piece in block.pieces], np.int64)[place]
-            time = np.where(told, time, arrival)
+            time = np.where(told, time, block.trail.arrivals.utc_ns[place])
         # Samples of another source of time, or of arrivals that do not go on from the ones before, begin a new Frame.
-        kinds = np.array([piece.group for piece in block.pieces], np.int64)[place] * 2 + told
+        kinds = block.trail.group[place] * 2 + told
         cuts = [0, *(where(np.diff(kinds) != 0) + 1).tolist(), len(rows)]
         frames: list[tuple[int, Decoded]] = []
         for begin, end in pairwise(cuts):
@@ -597,8 +575,3 @@ class Nmea0183(Driver):
                 columns[name] = column
         reasons = {name: codes[j] for j, name in enumerate(layout.names) if codes[j].any()}
         return columns, reasons
-
-
-def _trusted_ns(at: Arrival) -> int:
-    """An arrival whose clock may correct a receiver's, NAT where it may not."""
-    return at.utc_ns if at.disciplined or not at.boot else NAT

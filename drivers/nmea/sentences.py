@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from drivers.arrivals import Arrivals
 from drivers.driver import Problem, problem
 from tidegate.clock import Arrival
 
@@ -119,15 +120,35 @@ def _read_fields(text: bytes, buffer: Bytes, start: Ints, end: Ints, dot: Ints) 
 # --- sentences --------------------------------------------------------------------------------------------------------
 
 
-class Piece(NamedTuple):
-    """A piece of bytes as it was fed: the offset of its first byte, and what is known of its arrival."""
+class Trail(NamedTuple):
+    """The pieces that some bytes came in (n,): where in the stream each begins, and what is known of its arrival."""
 
-    offset: int
-    at: Arrival
-    ticks_ns: int
-    """Time passed since the first piece, as far as known."""
-    group: int
-    """Pieces of one group may share a Frame."""
+    starts: Ints
+    arrivals: Arrivals
+    ticks_ns: Ints
+    """Time passed since the first piece ever, as far as known."""
+    group: Ints
+    """Samples of pieces of one group may share a Frame."""
+
+    def then(self, starts: Ints, arrivals: Arrivals) -> "Trail":
+        """These pieces and the following."""
+        if not len(starts):
+            return self
+        if not len(self.starts):
+            zero, rest = np.zeros(1, np.int64), slice(1, None)
+            return Trail(starts[:1], arrivals.take(slice(1)), zero, zero).then(starts[rest], arrivals.take(rest))
+        last = self.arrivals.take(slice(-1, None)) + arrivals
+        return Trail(
+            np.concatenate((self.starts, starts)),
+            self.arrivals + arrivals,
+            np.concatenate((self.ticks_ns, self.ticks_ns[-1] + np.cumsum(last.elapsed_ns()))),
+            np.concatenate((self.group, self.group[-1] + np.cumsum(last.breaks()))),
+        )
+
+    def since(self, offset: int) -> "Trail":
+        """The pieces with a byte at `offset` or after it."""
+        rows = slice(max(int(self.starts.searchsorted(offset, "right")) - 1, 0), None)
+        return Trail(self.starts[rows], self.arrivals.take(rows), self.ticks_ns[rows], self.group[rows])
 
 
 class Good(NamedTuple):
@@ -147,15 +168,15 @@ class Good(NamedTuple):
 class Block:
     """A block of whole sentences, cut into tokens: sentences, and what stands between them.
 
-    `pieces` are those that the block's bytes came in, `dropping` says that it begins inside a sentence that was given
-    up. `problems` collects what is wrong, with its offset.
+    `trail` is of the pieces that the block's bytes came in, `dropping` says that it begins inside a sentence that was
+    given up. `problems` collects what is wrong, with its offset.
     """
 
-    def __init__(self, data: bytes, offset: int, pieces: list[Piece], dropping: bool) -> None:
+    def __init__(self, data: bytes, offset: int, trail: Trail, dropping: bool) -> None:
         self.text = bytes(PAD) + data + bytes(PAD)
         self.buffer = np.frombuffer(self.text, np.uint8)
         self.problems: list[tuple[int, Problem]] = []
-        self.pieces = pieces
+        self.trail = trail
         self._base = offset - PAD
         self._classes = _CLASS[self.buffer]
         self._marks = where(self._classes != 0)
@@ -169,18 +190,14 @@ class Block:
         real = end > start
         self.start, self._end = start[real], end[real]
         self._closed = np.concatenate((closes, [False]))[real]
-        if len(pieces) == 1:
-            self.place = np.zeros(len(self.start), np.int64)
-        else:
-            offsets = np.array([piece.offset for piece in pieces])
-            self.place = offsets.searchsorted(self.start + self._base, "right") - 1
+        self.place = trail.starts.searchsorted(self.start + self._base, "right") - 1
 
     def offset(self, token: int) -> int:
         """Where in the stream a token begins."""
         return int(self.start[token]) + self._base
 
     def arrival(self, token: int) -> Arrival:
-        return self.pieces[int(self.place[token])].at
+        return self.trail.arrivals[int(self.place[token])]
 
     def refuse(self, kind: str, message: str, token: int) -> None:
         start, offset = int(self.start[token]), self.offset(token)

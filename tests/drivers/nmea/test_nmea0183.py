@@ -233,6 +233,64 @@ def test_cutting_does_not_matter(cuts: list[int], random: Any) -> None:
     assert frames(first)
 
 
+ARRIVALS = st.lists(
+    st.one_of(
+        st.integers(0, 10).map(lambda n: Arrival(NOON.utc_ns + n * SECOND, 0, "", False)),
+        st.integers(0, 10).map(lambda n: Arrival(NOON.utc_ns + n * SECOND, n * SECOND, "00ff", n % 2 == 0)),
+        st.just(Arrival(NOON.utc_ns, 0, "ff00", True)),
+        st.just(UNKNOWN),
+    ),
+    min_size=1,
+)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(0, 10**6), max_size=30),
+    ARRIVALS,
+    st.lists(st.integers(1, 9), min_size=1),
+    st.randoms(use_true_random=False),
+)
+def test_many_pieces_at_once_are_as_each_in_turn(
+    cuts: list[int], arrivals: list[Arrival], sizes: list[int], random: Any
+) -> None:
+    stream = [
+        zda("115959.00", date(2006, 7, 16)),
+        gga("120000.00"),
+        rmc("120000.00", "160706"),
+        HDT,
+        gga("000001.00", 0),
+    ]
+    data = bytearray(b"".join(stream) * 5)
+    for _ in range(random.randrange(20)):
+        data[random.randrange(len(data))] = random.choice(b"\x00\x01$!*,\r\n0\xff")
+    fed = [(piece, arrivals[i % len(arrivals)]) for i, piece in enumerate(pieces(bytes(data), cuts))]
+    single, many = driver(), driver()
+    want = [item for piece, arrival in fed for item in single.feed(piece, arrival)] + single.finish()
+    got: list[Decoded] = []
+    taken = 0
+    for size in sizes * len(fed):
+        got += many.feed_all(fed[taken : taken + size])
+        taken += size
+    got += many.finish()
+    assert samples(got) == samples(want)
+    assert sorted(problems(got), key=lambda p: (p.offset, p.kind)) == sorted(
+        problems(want), key=lambda p: (p.offset, p.kind)
+    )
+    assert all(frame.arrival in arrivals for frame in frames(got))
+
+
+@needs_recordings
+@pytest.mark.parametrize("device", ["PCOD", "gyr1"])
+def test_a_stamped_recording_at_once_is_as_line_by_line(device: str) -> None:
+    d = driver()
+    at_once = d.feed_all([(line, arrival) for arrival, line in recorded(device)]) + d.finish()
+    by_line = [item for line in decoded_lines(device) for item in line]
+    assert samples(at_once) == samples(by_line)
+    assert problems(at_once) == problems(by_line)
+    assert len(frames(at_once)) < 10
+
+
 def test_byte_by_byte_is_the_same() -> None:
     data = b"noise" + sentence("GPRMC,000000.00,A,0100.0,N,10300.0,E,1.0,2.0,010326,,,A") + b"$" + b"x" * 3000 + b"!"
     data += sentence("HEHDT,1.5,T") + b"$GPHDT,1"
