@@ -79,6 +79,48 @@ _ALL = [
     ),
     _p("volume_fraction_of_oxygen_in_sea_water", "Oxygen", "mL L-1", 1e-3, -0.5, 30.0),
     _p("mass_concentration_of_oxygen_in_sea_water", "Oxygen", "mg L-1", 1e-3, -0.5, 45.0),
+    _p("sea_water_temperature_2", "Temperature, second sensor", "degC", 1e-4, -5.0, 45.0, cf="sea_water_temperature"),
+    _p(
+        "sea_water_electrical_conductivity_2",
+        "Conductivity, second sensor",
+        "S m-1",
+        1e-5,
+        -0.1,
+        12.0,
+        cf="sea_water_electrical_conductivity",
+    ),
+    _p(
+        "sea_water_temperature_at_intake",
+        "Temperature at the intake",
+        "degC",
+        1e-4,
+        -5.0,
+        45.0,
+        cf="sea_water_temperature",
+    ),
+    # A burst is sampled at hertz, so it is a stream of its own beside the tide's averages.
+    _p(
+        "sea_water_pressure_in_wave_burst",
+        "Pressure in a wave burst, absolute",
+        "dbar",
+        1e-5,
+        0.0,
+        12000.0,
+        cf="sea_water_pressure",
+    ),
+    _p("sea_water_ph_reported_on_total_scale", "pH", "1", 1e-4, 0.0, 14.0),
+    _p(
+        "sea_water_ph_reported_on_total_scale_internal_electrode",
+        "pH, internal electrode",
+        "1",
+        1e-4,
+        0.0,
+        14.0,
+        cf="sea_water_ph_reported_on_total_scale",
+    ),
+    _p("external_ph_electrode_voltage", "pH external electrode", "V", 1e-6, -2.5, 2.5, cf=None),
+    _p("internal_ph_electrode_voltage", "pH internal electrode", "V", 1e-6, -2.5, 2.5, cf=None),
+    _p("temperature_of_ph_sensor", "pH sensor temperature", "degC", 1e-4, -5.0, 50.0, cf=None),
     _p("temperature_of_pressure_sensor", "Pressure sensor temperature", "degC", 1e-3, -40.0, 85.0, cf=None),
     # Water level.
     _p("water_surface_height_above_reference_datum", "Water level", "m", 1e-3, -100.0, 100.0),
@@ -245,7 +287,7 @@ _ALL = [
     _p("rainfall_rate", "Rain rate", "mm h-1", 0.01, 0.0, 1000.0),
     _p("downwelling_photosynthetic_photon_flux_in_air", "PAR", "umol m-2 s-1", 0.01, -10.0, 5000.0, cf=None),
     # The instrument itself.
-    *[_p(f"external_voltage_{n}", f"External voltage {n}", "V", 1e-4, -0.1, 5.5, cf=None) for n in range(6)],
+    *[_p(f"external_voltage_{n}", f"External voltage {n}", "V", 1e-4, -0.1, 5.5, cf=None) for n in range(8)],
     *[
         _p(f"auxiliary_counts_{n}", f"Auxiliary counts {n}", "1", 1, 0, 2**32, cf=None, integer=True)
         for n in range(1, 7)
@@ -253,6 +295,16 @@ _ALL = [
     _p("battery_voltage", "Battery", "V", 1e-3, 0.0, 1000.0, cf=None),
     _p("supply_current", "Current drawn", "mA", 0.01, 0.0, 100000.0, cf=None),
     _p("sample_number", "Sample number", "1", 1, 0, 2**53, cf=None, integer=True),
+    _p("surface_par_voltage", "Surface PAR sensor", "V", 1e-3, -0.1, 5.5, cf=None),
+    _p("modulo_count", "Scan count modulo 256", "1", 1, 0, 255, cf=None, integer=True),
+    _p("pump_on", "Pump on", "1", 1, 0, 1, cf=None, integer=True),
+    _p("bottom_contact", "Bottom contact", "1", 1, 0, 1, cf=None, integer=True),
+    _p("water_sampler_confirms", "Bottle fire confirmed", "1", 1, 0, 1, cf=None, integer=True),
+    _p("modem_carrier_detected", "Modem carrier detected", "1", 1, 0, 1, cf=None, integer=True),
+    _p("internal_relative_humidity", "Humidity in the housing", "percent", 0.1, -10.0, 125.0, cf=None),
+    _p("internal_temperature", "Temperature in the housing", "degC", 0.1, -40.0, 85.0, cf=None),
+    _p("reference_oscillator_frequency", "Reference oscillator", "Hz", 1e-3, 1e6, 1e8, cf=None),
+    _p("reference_oscillator_error", "Reference oscillator's error", "1e-6", 1e-3, -1000.0, 1000.0, cf=None),
     _p("device_status", "Device status", "1", 1, 0, 2**32, cf=None, integer=True),
 ]
 
