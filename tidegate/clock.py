@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 NAT = -(2**63)
 """'No time' in an int64 nanosecond array: numpy's NaT."""
@@ -65,32 +66,54 @@ def boot_id() -> str:
 
 _STA_UNSYNC = 0x0040
 _checked_at_s = float("-inf")
-_disciplined = False
+_kernel: "KernelClock"
+
+
+class KernelClock(NamedTuple):
+    """What the kernel knows of its own clock: whether it follows a reference, and how far it may be off then, in
+    seconds."""
+
+    disciplined: bool
+    error_s: float | None
+
+
+class _Timex(ctypes.Structure):
+    """The head of `struct timex` (adjtimex(2)), and room for all that may follow."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 512),
+    )
+
+
+def kernel_clock() -> KernelClock:
+    """The kernel's clock (`adjtimex`: STA_UNSYNC clear, and `maxerror`); looked up at most once a second."""
+    global _checked_at_s, _kernel
+    now_s = time.monotonic()
+    if now_s - _checked_at_s >= 1.0:
+        _checked_at_s, _kernel = now_s, _look_up()
+    return _kernel
 
 
 def clock_is_disciplined() -> bool:
-    """Whether the kernel's clock follows a reference (`adjtimex`, STA_UNSYNC clear); looked up at most once a
-    second."""
-    global _checked_at_s, _disciplined
-    now_s = time.monotonic()
-    if now_s - _checked_at_s >= 1.0:
-        _checked_at_s = now_s
-        _disciplined = not _kernel_clock_status() & _STA_UNSYNC
-    return _disciplined
+    """Whether the kernel's clock follows a reference; looked up at most once a second."""
+    return kernel_clock().disciplined
 
 
-def _kernel_clock_status() -> int:
-    # struct timex: `modes` (int), 3 longs, then `status` (int) after padding; modes = 0 only reads. 512 bytes is
-    # more than any architecture's struct.
-    buffer = ctypes.create_string_buffer(512)
+def _look_up() -> KernelClock:
+    timex = _Timex()  # modes = 0 only reads
     try:
-        result = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+        result = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
     except (AttributeError, OSError):
-        return _STA_UNSYNC
-    if result < 0:
-        return _STA_UNSYNC
-    offset = ctypes.sizeof(ctypes.c_long) * 4
-    return ctypes.c_int.from_buffer(buffer, offset).value
+        return KernelClock(False, None)
+    if result < 0 or timex.status & _STA_UNSYNC:
+        return KernelClock(False, None)
+    return KernelClock(True, timex.maxerror / 1e6)
 
 
 def isoformat(utc_ns: int) -> str | None:
