@@ -30,11 +30,13 @@ _SEARCH = (256, 4096, 65_536, 1_048_576)
 
 
 class Direction(IntEnum):
-    """`HEARD` from the instrument, `SAID` to it; `ENDED`: its stream broke off, and the bytes say why."""
+    """`HEARD` from the instrument, `SAID` to it by its driver, `TYPED` to it by a person at a console; `ENDED`: its
+    stream broke off, and the bytes say why."""
 
     HEARD = 0
     SAID = 1
     ENDED = 2
+    TYPED = 3
 
 
 class Utterance(NamedTuple):

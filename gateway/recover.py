@@ -98,7 +98,7 @@ class _Streams:
     def feed(self, utterance: Utterance) -> list[Frame]:
         """What the utterance completed, without what is beyond the mark and accounted for."""
         guarded = self._drivers.get(utterance.instrument)
-        if guarded is None or utterance.direction is Direction.SAID:
+        if guarded is None or utterance.direction in (Direction.SAID, Direction.TYPED):
             return []
         if utterance.direction is Direction.ENDED:
             return self._missing(utterance.instrument, guarded.finish())
