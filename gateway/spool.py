@@ -226,9 +226,10 @@ class Spool:
             self._cursor.commit(done)
             self.journal.forget(done)
 
-    def backlog(self) -> int:
-        """Envelopes that the hub has not acknowledged."""
-        return sum(last - first + 1 for first, last in self.acked.missing(self.journal.first, self.journal.last))
+    def backlog(self, first_seq: int = 1) -> int:
+        """Envelopes from `first_seq` on that the hub has not acknowledged."""
+        first_seq = max(first_seq, self.journal.first)
+        return sum(last - first + 1 for first, last in self.acked.missing(first_seq, self.journal.last))
 
     def close(self) -> None:
         """Lets go of the directory."""

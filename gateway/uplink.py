@@ -57,6 +57,8 @@ class Uplink:
         self._acked = asyncio.Event()
         self._birth_due = True
         self.connected = False
+        self.changed_ns = time.time_ns()
+        """Since when it is connected, or is not."""
         self.last_error = ""
         self.sent = 0
         self.sent_bytes = 0
@@ -90,10 +92,19 @@ class Uplink:
                     _log.warning("no link to the broker %s:%d: %s; %s", *self._address, error, _remedy(error))
                 self.last_error = str(error)
             finally:
-                self.connected = False
+                self._now_connected(False)
             if not stop.is_set():
                 await _either(stop.wait(), asyncio.sleep(back_off_s * random.uniform(0.7, 1.3)))
                 back_off_s = min(back_off_s * 2, _BACK_OFF_S[1])
+
+    def _now_connected(self, connected: bool) -> None:
+        if connected is not self.connected:
+            self.connected, self.changed_ns = connected, time.time_ns()
+
+    def waiting(self) -> tuple[int, int]:
+        """Envelopes that the hub has not acknowledged: (made since the link came up, older ones)."""
+        live = min(self._spool.backlog(self._live_from), total := self._spool.backlog())
+        return (live, total - live) if self.connected else (0, total)
 
     def _client(self) -> aiomqtt.Client:
         b = self._broker
@@ -120,7 +131,8 @@ class Uplink:
         self._birth_due = True
         await client.subscribe(topic(self._platform, "ack"), qos=1)
         client.pending_calls_threshold = 2 * WINDOW
-        self.connected, self.last_error = True, ""
+        self._now_connected(True)
+        self.last_error = ""
         _log.info("linked to the broker %s:%d; %d Envelopes wait", *self._address, self._spool.backlog())
         hearing = asyncio.create_task(self._hear(client))
         try:
