@@ -20,6 +20,7 @@ from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Line, Lines
 from drivers.seabird.calibration import Floats
 from drivers.seabird.ctd import implausible
+from drivers.seabird.text import PROMPTS
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Column, Frame, Reasons, Schema, Times
 
@@ -160,6 +161,18 @@ class RowDriver(Driver):
                 self._decoded.append(problem("implausible", message, line.offset, line.data, line.arrival))
 
 
+BEFORE = re.compile(PROMPTS)
+"""What may stand before anything on a line: prompts."""
+REFUSAL = re.compile(rb"<(?:Error|ERROR)\b[ -~]*|\?[ A-Za-z]*|[Ee]rror[ -~]*|ERROR[ -~]*")
+CONVERSATION = re.compile(
+    rb"\*(?:[ -~]*)"  # the header of an uploaded file
+    rb"|</?[A-Za-z!?][ -~]*"  # XML
+    rb"|[A-Za-z]{1,24}(?:[=:][ -~]{0,60})?"  # a command's echo
+    rb"|SBE[ -~]*"
+    rb"|[A-Z]{1,8}\d? *= *[-+\d.eE]+"  # a coefficient
+    rb"|(?![ -~]*\d\.\d{3})[A-Za-z][A-Za-z/]{0,15}[ :=,][ -~]*"  # status and plain words
+)
+"""What an instrument says besides its samples, without the prompts."""
 NO_TEXT = re.compile(rb"[^ -~\t]")
 """A byte that no instrument of these prints."""
 NOISE = "bytes that are no text: noise on the line, or another baud rate or parity"
