@@ -21,15 +21,17 @@ import typer
 from pydantic import ValidationError
 
 from drivers import driver as drivers
+from drivers.arrivals import Pieces
 from drivers.driver import Decoded, Driver, Problem, problem
-from drivers.recording import Offsets, Piece, Stamps, pieces
+from drivers.recording import Batch, Offsets, Piece, Stamps, batches
 from gateway import rawlog
 from gateway.guard import Guarded
-from tidegate.clock import NAT
+from tidegate.clock import NAT, Arrival
 from tidegate.frame import Field, Frame, Schema
 from tidegate.settings import nearest
 
 _CHUNK = 1 << 18
+_MANY = 4096  # utterances of a raw log that are decoded together
 
 
 class Break(NamedTuple):
@@ -45,43 +47,63 @@ def chunks(path: Path) -> Iterator[bytes]:
             yield data
 
 
-def recorded(path: Path, stamps: Stamps | None = None, instrument: str | None = None) -> Iterator[Piece | Break]:
-    """The instrument's bytes in a recording: a file, or a raw log's folder (of one `instrument` where several speak).
+def recorded(path: Path, stamps: Stamps | None = None, instrument: str | None = None) -> Iterator[Batch | Break]:
+    """What the instrument said in a recording: a file, or a raw log's folder (of one `instrument` where several speak).
 
     Raises OSError where it cannot be read, and ValueError where a raw log does not hold just one such instrument.
     """
     if not path.is_dir():
-        yield from pieces(chunks(path), stamps)
+        yield from batches(chunks(path), stamps)
         return
     speaking = sorted({u.instrument for u in rawlog.read(path) if u.direction is rawlog.Direction.HEARD})
     if instrument is None and len(speaking) > 1:
         raise ValueError(f"this raw log holds several instruments; name one by --instrument: {', '.join(speaking)}")
     if instrument is not None and instrument not in speaking:
         raise ValueError(f"no instrument {instrument!r} in this raw log; it holds: {', '.join(speaking) or 'none'}")
-    offset = 0
+    begins = 0
+    waiting: list[tuple[bytes, Arrival]] = []
     for utterance in rawlog.read(path, instrument):
         if utterance.direction is rawlog.Direction.HEARD:
-            yield Piece(offset, utterance.data, utterance.at)
-            offset += len(utterance.data)
-        elif utterance.direction is rawlog.Direction.ENDED:
+            waiting.append((utterance.data, utterance.at))
+        ended = utterance.direction is rawlog.Direction.ENDED
+        if ended or len(waiting) >= _MANY:
+            batch = _batch(begins, waiting)
+            begins, waiting = begins + len(batch.pieces.data), []
+            yield batch
+        if ended:
             yield Break(utterance.data.decode(errors="replace"))
+    yield _batch(begins, waiting)
 
 
-def decoded(driver: Driver, recording: Iterator[Piece | Break]) -> Iterator[Decoded]:
+def _batch(begins: int, heard: list[tuple[bytes, Arrival]]) -> Batch:
+    pieces = Pieces.of(heard)
+    return Batch(pieces.starts + begins, pieces)
+
+
+def by_piece(recording: Iterator[Batch | Break]) -> Iterator[Piece | Break]:
+    """The same piece by piece."""
+    for part in recording:
+        if isinstance(part, Break):
+            yield part
+        else:
+            yield from part
+
+
+def decoded(driver: Driver, recording: Iterator[Batch | Break]) -> Iterator[Decoded]:
     """All that a driver makes of a recording; problems with their offsets in the file.
 
     A break of the stream is a Problem `ended`, after what it left unfinished.
     """
     offsets, guarded = Offsets(), Guarded(driver)
     fed = 0
-    for piece in recording:
-        if isinstance(piece, Break):
+    for part in recording:
+        if isinstance(part, Break):
             yield from _placed(guarded.finish(), offsets)
-            yield problem("ended", piece.reason, offsets.in_file(fed), b"")
+            yield problem("ended", part.reason, offsets.in_file(fed), b"")
         else:
-            offsets.fed(piece)
-            fed += len(piece.data)
-            yield from _placed(guarded.feed(piece.data, piece.at), offsets)
+            offsets.fed(part)
+            fed += len(part.pieces.data)
+            yield from _placed(guarded.feed_all(part.pieces), offsets)
     yield from _placed(guarded.finish(), offsets)
 
 

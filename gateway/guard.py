@@ -11,13 +11,14 @@ it, which is far below what an arrival is good for.
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from drivers.driver import Decoded, Driver, problem
+from drivers.arrivals import Pieces
+from drivers.driver import Decoded, Driver, Problem, problem
 from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource
 from tidegate.frame import Frame
 
@@ -43,6 +44,26 @@ class Guarded:
         self._fed += len(data)
         return self._run(lambda: self.driver.feed(data, at), data, at)
 
+    def feed_all(self, pieces: Sequence[tuple[bytes, Arrival]]) -> list[Decoded]:
+        """As `Driver.feed_all`; never raises. Where the driver fails on the pieces together, the new one gets them in
+        turn, so that only the piece on which it fails is lost."""
+        whole = Pieces.of(pieces)
+        if not whole.data:
+            return []
+        shift, begins = self._fed_before, self._fed
+        self._fed += len(whole.data)
+        try:
+            return self._checked(self.driver.feed_all(whole), shift)
+        except Exception as error:
+            self._fed = begins  # the new driver has been fed nothing yet
+            failed = problem(FAULT, self.fault(error), begins, whole.data, whole.arrivals[0])
+        decoded = [item for data, at in whole for item in self.feed(data, at)]
+        if any(isinstance(item, Problem) and item.kind == FAULT for item in decoded):
+            self.faults -= 1  # the same one, now in its place
+        else:
+            decoded.insert(0, failed)
+        return decoded
+
     def finish(self) -> list[Decoded]:
         """As `Driver.finish`; never raises."""
         return self._run(self.driver.finish, b"", UNKNOWN)
@@ -50,22 +71,33 @@ class Guarded:
     def _run(self, work: Callable[[], list[Decoded]], data: bytes, at: Arrival) -> list[Decoded]:
         shift = self._fed_before
         try:
-            return [self._apart(d) if isinstance(d, Frame) else replace(d, offset=d.offset + shift) for d in work()]
+            return self._checked(work(), shift)
         except Exception as error:
             return [problem(FAULT, self.fault(error), self._fed - len(data), data, at)]
 
+    def _checked(self, decoded: list[Decoded], shift: int) -> list[Decoded]:
+        return [self._apart(d) if isinstance(d, Frame) else replace(d, offset=d.offset + shift) for d in decoded]
+
     def _apart(self, frame: Frame) -> Frame:
         """The Frame with no two samples at one time, where these are times of arrival."""
-        if frame.source is not TimeSource.ARRIVAL or not len(frame) or (frame.time == NAT).any():
+        if frame.source is not TimeSource.ARRIVAL:
             return frame
-        rows = np.arange(len(frame))
-        begins = np.append(True, np.diff(frame.time) != 0)
+        known = frame.time != NAT
+        arrived = frame.time[known]
+        if not len(arrived):
+            return frame
+        rows = np.arange(len(arrived))
+        begins = np.append(True, np.diff(arrived) != 0)
         behind = rows - np.maximum.accumulate(np.where(begins, rows, 0))
         arrived_ns, had = self._newest.get(frame.schema.id, (NAT, 0))
-        if frame.time[0] == arrived_ns:
+        if arrived[0] == arrived_ns:
             behind[: int(np.append(begins[1:], True).argmax()) + 1] += had
-        self._newest[frame.schema.id] = int(frame.time[-1]), int(behind[-1]) + 1
-        return replace(frame, time=frame.time + behind) if behind.any() else frame
+        self._newest[frame.schema.id] = int(arrived[-1]), int(behind[-1]) + 1
+        if not behind.any():
+            return frame
+        time = frame.time.copy()
+        time[known] += behind
+        return replace(frame, time=time)
 
     def fault(self, error: Exception) -> str:
         """Puts a new driver in the place of the one that raised `error`; what to say of it."""

@@ -22,7 +22,7 @@ from drivers.recording import Piece, Stamps
 from gateway import rawlog
 from gateway.cli import load, until_signalled
 from gateway.config import GatewayConfig
-from gateway.decode import Break, recorded
+from gateway.decode import Break, by_piece, recorded
 from gateway.guard import Guarded
 from gateway.transports import Data, Gone, Nothing, Transport
 from tidegate.clock import NAT, Arrival
@@ -142,7 +142,7 @@ def replay(
     name = pick(config, driver, instrument)
     chosen = config.instruments[name]
     try:
-        recording = recorded(file, stamps, _named(file, name))
+        recording = by_piece(recorded(file, stamps, _named(file, name)))
         first = next(recording, None)
     except (OSError, ValueError) as error:
         typer.echo(f"{file}: {getattr(error, 'strerror', None) or error}", err=True)

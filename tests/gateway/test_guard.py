@@ -12,7 +12,7 @@ from drivers.driver import Decoded, Problem
 from drivers.nmea.nmea0183 import Nmea0183
 from gateway.guard import FAULT, Guarded
 from tests.gateway.counting import Counting, numbers, sentence
-from tidegate.clock import UNKNOWN, Arrival
+from tidegate.clock import NAT, UNKNOWN, Arrival
 from tidegate.frame import Frame, rows
 
 
@@ -59,6 +59,47 @@ def test_whatever_a_driver_does_is_a_problem() -> None:
     decoded = [item for data in (b"1", b"2", b"3", b"4") for item in guarded.feed(data, UNKNOWN)] + guarded.finish()
     assert [p.kind for p in decoded if isinstance(p, Problem)] == [FAULT] * 5
     assert guarded.description() == {}
+
+
+def stepped(stream: list[bytes]) -> list[tuple[bytes, Arrival]]:
+    return [(data, at(10**9 + n // 2 * 1000)) for n, data in enumerate(stream)]
+
+
+@given(st.lists(st.sampled_from([b"1\n", b"2\n3\n", b"x\n", b"4", b"5\n", b"!\n", b"6\n"]), min_size=1, max_size=12))
+def test_pieces_together_lose_no_more_than_those_that_fail(stream: list[bytes]) -> None:
+    single, many = Guarded(Counting("g")), Guarded(Counting("g"))
+    want = [item for data, arrival in stepped(stream) for item in single.feed(data, arrival)] + single.finish()
+    got = many.feed_all(stepped(stream)) + many.finish()
+    assert [i for i in got if isinstance(i, Problem)] == [i for i in want if isinstance(i, Problem)]
+    assert [(n, f.time.tolist()) for f in frames(got) for n in numbers([f])] == [
+        (n, f.time.tolist()) for f in frames(want) for n in numbers([f])
+    ]
+    assert many.faults == single.faults
+
+
+class Crowded(Counting):
+    """Fails on many pieces only."""
+
+    def feed_all(self, pieces: Any) -> list[Decoded]:
+        raise RuntimeError("too many")
+
+
+def test_a_fault_that_comes_only_with_many_pieces_is_told_and_costs_nothing() -> None:
+    guarded = Guarded(Crowded("g"))
+    guarded.feed(b"1\n", at(1))
+    decoded = guarded.feed_all([(b"2\n", at(2)), (b"3\nx\n", at(3))])
+    assert numbers(frames(decoded)) == [2, 3]
+    assert [(p.kind, p.offset) for p in decoded if isinstance(p, Problem)] == [(FAULT, 2), ("syntax", 6)]
+    assert guarded.faults == 1
+
+
+def test_times_of_many_pieces_are_told_apart_as_of_each() -> None:
+    heading = sentence(b"HEHDT,218.5,T")
+    fed = [(heading, Arrival(ns, 0, "", False)) for ns in (5, 5, 9)] + [(heading, UNKNOWN)]
+    fed += [(heading, Arrival(9, 0, "", False))] * 2
+    single, many = Guarded(Nmea0183("gyro")), Guarded(Nmea0183("gyro"))
+    want = [t for data, arrival in fed for f in frames(single.feed(data, arrival)) for t in f.time.tolist()]
+    assert [t for f in frames(many.feed_all(fed)) for t in f.time.tolist()] == want == [5, 6, 9, NAT, 10, 11]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), max_size=12))
