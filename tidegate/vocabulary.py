@@ -139,6 +139,8 @@ _ALL = [
     _p("eastward_sea_water_velocity", "East velocity", "m s-1", 1e-3, -32.0, 32.0),
     _p("northward_sea_water_velocity", "North velocity", "m s-1", 1e-3, -32.0, 32.0),
     _p("upward_sea_water_velocity", "Up velocity", "m s-1", 1e-3, -32.0, 32.0),
+    _p("sea_water_speed", "Current speed", "m s-1", 1e-3, 0.0, 32.0),
+    _p("sea_water_velocity_to_direction", "Current direction, toward", "degree", 0.1, 0.0, 360.0),
     _p("sea_water_x_velocity", "X velocity", "m s-1", 1e-3, -32.0, 32.0),
     _p("sea_water_y_velocity", "Y velocity", "m s-1", 1e-3, -32.0, 32.0),
     _p("sea_water_z_velocity", "Z velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None),
@@ -266,6 +268,158 @@ _ALL = [
     ),
     _p("ensemble_number", "Ensemble", "1", 1, 0, 2**32, cf=None, integer=True),
     _p("built_in_test_result", "Built-in test", "1", 1, 0, 65535, cf=None, integer=True),
+    # More of ADCPs, DVLs and Doppler current meters.
+    _p(
+        "upward_sea_water_velocity_2", "Up velocity, second", "m s-1", 1e-3, -32.0, 32.0, cf="upward_sea_water_velocity"
+    ),
+    _p("sea_water_z_velocity_2", "Z velocity, second", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    *_beams(_p("signal_amplitude_level", "Amplitude", "dB", 0.1, 0.0, 255.0, cf=None)),
+    _p("mean_signal_amplitude", "Amplitude, mean of beams", "1", 1, 0, 255, cf=None, integer=True),
+    _p("mean_beam_correlation", "Correlation, mean of beams", "percent", 1, 0, 100, cf=None, integer=True),
+    _p(
+        "proportion_of_acceptable_signal_returns_from_acoustic_instrument_in_sea_water",
+        "Percent good",
+        "percent",
+        1,
+        0,
+        100,
+        integer=True,
+    ),
+    _p("nominal_correlation", "Nominal correlation", "percent", 1, 0, 100, cf=None, integer=True),
+    _p("ambiguity_velocity", "Ambiguity velocity", "m s-1", 1e-3, 0.0, 100.0, cf=None),
+    _p("transmit_energy", "Transmit energy", "1", 1, 0, 65535, cf=None, integer=True),
+    _p("power_level", "Power level", "dB", 1, -128, 127, cf=None, integer=True),
+    *_beams(_p("noise_amplitude", "Noise amplitude", "1", 1, 0, 255, cf=None, integer=True), 4),
+    *_beams(_p("noise_correlation", "Noise correlation", "percent", 1, 0, 255, cf=None, integer=True), 3),
+    *_beams(_p("processing_magnitude", "Processing magnitude", "1", 1, 0, 65535, cf=None, integer=True), 4),
+    _p("bottom_track_upward_velocity_2", "Bottom track up velocity, second", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    _p("bottom_track_z_velocity_2", "Bottom track Z velocity, second", "m s-1", 1e-3, -32.0, 32.0, cf=None),
+    *_beams(_p("bottom_track_figure_of_merit", "Bottom track merit", "1", 1, 0, 65535, cf=None, integer=True), 4),
+    *[
+        _p(f"{track}_velocity_uncertainty{of}", f"{label} velocity uncertainty", "m s-1", 1e-4, 0.0, 200.0, cf=None)
+        for track, label in (("bottom_track", "Bottom track"), ("water_track", "Water track"))
+        for of in ("", "_beam_1", "_beam_2", "_beam_3", "_beam_4", "_x", "_y", "_z", "_z_2")
+    ],
+    *_beams(_p("water_track_range", "Range to water layer", "m", 0.01, 0.0, 12000.0, cf=None), 4),
+    *_beams(_p("water_track_velocity", "Water track velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None), 4),
+    *[
+        _p(
+            f"water_track_{axis}_velocity{n}",
+            f"Water track {axis.upper()} velocity",
+            "m s-1",
+            1e-3,
+            -32.0,
+            32.0,
+            cf=None,
+        )
+        for axis, n in (("x", ""), ("y", ""), ("z", ""), ("z", "_2"))
+    ],
+    *[
+        _p(f"{track}_{name}", f"{label} {words}", unit, step, 0.0, high, cf=None)
+        for track, label in (("bottom_track", "Bottom track"), ("water_track", "Water track"))
+        for name, words, unit, step, high in (
+            ("speed", "speed", "m s-1", 1e-3, 46.0),
+            ("to_direction", "direction", "degree", 0.1, 360.0),
+            ("range", "range", "m", 0.01, 12000.0),
+        )
+    ],
+    *[
+        _p(f"altimeter_{name}", f"Altimeter {words}", unit, step, low, high, cf=None)
+        for name, words, unit, step, low, high in (
+            ("distance", "distance", "m", 1e-3, 0.0, 12000.0),
+            ("distance_leading_edge", "distance, leading edge", "m", 1e-6, 0.0, 12000.0),
+            ("quality_leading_edge", "quality, leading edge", "dB", 0.01, 0.0, 655.35),
+            ("distance_ast", "distance, surface tracking", "m", 1e-6, 0.0, 12000.0),
+            ("distance_ast_2", "distance, surface tracking, second", "m", 1e-3, 0.0, 12000.0),
+            ("quality_ast", "quality, surface tracking", "dB", 0.01, 0.0, 655.35),
+            ("time_offset_ast", "time from velocity ping", "s", 1e-4, -4.0, 4.0),
+            ("pressure", "pressure at its ping", "dbar", 1e-6, -20.0, 12000.0),
+            ("sample_spacing", "spacing of samples", "m", 1e-4, 0.0, 10.0),
+        )
+    ],
+    _p("altimeter_quality", "Altimeter quality", "1", 1, 0, 65535, cf=None, integer=True),
+    _p("altimeter_status", "Altimeter status", "1", 1, 0, 65535, cf=None, integer=True),
+    _p("altimeter_sample_count", "Altimeter samples", "1", 1, 0, 2**32, cf=None, integer=True),
+    _p("altimeter_signal", "Altimeter signal", "1", 1, -32768, 32767, cf=None, integer=True),
+    _p("echosounder_signal_level", "Echo level", "dB", 0.01, -330.0, 330.0, cf=None),
+    _p("raw_sample_count", "Raw samples", "1", 1, 0, 2**32, cf=None, integer=True),
+    _p("raw_sample_start", "First raw sample", "1", 1, 0, 2**32, cf=None, integer=True),
+    _p("acoustic_frequency", "Acoustic frequency", "Hz", 1.0, 0.0, 1e8, cf=None),
+    *[
+        _p(f"magnetometer_{axis}", f"Magnetometer {axis.upper()}", "uT", 0.1, -4000.0, 4000.0, cf=None)
+        for axis in "xyz"
+    ],
+    *[
+        _p(f"accelerometer_{axis}", f"Acceleration {axis.upper()}", "m s-2", 1e-4, -400.0, 400.0, cf=None)
+        for axis in "xyz"
+    ],
+    *[
+        _p(f"gyroscope_{axis}", f"Rotation about {axis.upper()}", "degree s-1", 1e-5, -1e5, 1e5, cf=None)
+        for axis in "xyz"
+    ],
+    *[
+        _p(f"rotation_matrix_{row}{column}", f"Rotation matrix {row},{column}", "1", 1e-6, -1.01, 1.01, cf=None)
+        for row in (1, 2, 3)
+        for column in (1, 2, 3)
+    ],
+    *[_p(f"quaternion_{part}", f"Quaternion {part.upper()}", "1", 1e-6, -1.01, 1.01, cf=None) for part in "wxyz"],
+    *[
+        _p(f"standard_deviation_of_{name}", f"{label} scatter", "degree", 0.01, 0.0, 360.0, cf=None)
+        for name, label in (("heading", "Heading"), ("pitch", "Pitch"), ("roll", "Roll"))
+    ],
+    # Waves. Spectra are profiles over frequency.
+    _p("sea_surface_wave_significant_height", "Significant wave height", "m", 1e-2, 0.0, 50.0),
+    _p(
+        "sea_surface_wave_mean_height_of_highest_third",
+        "Mean height of highest third",
+        "m",
+        1e-2,
+        0.0,
+        50.0,
+        cf="sea_surface_wave_significant_height",
+    ),
+    _p("sea_surface_wave_mean_height_of_highest_tenth", "Mean height of highest tenth", "m", 1e-2, 0.0, 60.0),
+    _p("sea_surface_wave_maximum_height", "Highest wave", "m", 1e-2, 0.0, 80.0),
+    _p(
+        "sea_surface_wave_mean_period_from_variance_spectral_density_second_frequency_moment",
+        "Mean wave period Tm02",
+        "s",
+        1e-2,
+        0.0,
+        100.0,
+    ),
+    _p("sea_surface_wave_period_at_variance_spectral_density_maximum", "Peak wave period", "s", 1e-2, 0.0, 100.0),
+    _p("sea_surface_wave_zero_upcrossing_period", "Zero-crossing wave period", "s", 1e-2, 0.0, 100.0),
+    _p(
+        "sea_surface_wave_from_direction_at_variance_spectral_density_maximum",
+        "Peak wave direction",
+        "degree",
+        1e-2,
+        0.0,
+        360.0,
+    ),
+    _p(
+        "sea_surface_wave_directional_spread_at_variance_spectral_density_maximum",
+        "Spread at wave peak",
+        "degree",
+        1e-2,
+        0.0,
+        360.0,
+    ),
+    _p("sea_surface_wave_from_direction", "Wave direction", "degree", 1e-2, 0.0, 360.0),
+    _p("sea_surface_wave_directional_spread", "Wave directional spread", "degree", 1e-4, 0.0, 360.0),
+    _p("sea_surface_wave_variance_spectral_density", "Wave energy density", "m2 s", 1e-7, 0.0, 1e4),
+    *[
+        _p(f"sea_surface_wave_fourier_coefficient_{name}", f"Wave {name.upper()}", "1", 1e-4, -2.0, 2.0, cf=None)
+        for name in ("a1", "b1", "a2", "b2")
+    ],
+    _p("sea_surface_wave_unidirectivity_index", "Unidirectivity index", "1", 1e-2, 0.0, 1.0, cf=None),
+    _p("sea_surface_wave_band_low_frequency", "Wave band from", "Hz", 1e-2, 0.0, 10.0, cf=None),
+    _p("sea_surface_wave_band_high_frequency", "Wave band to", "Hz", 1e-2, 0.0, 10.0, cf=None),
+    _p("wave_spectrum_basis", "Wave spectrum from", "1", 1, 0, 3, cf=None, integer=True),
+    _p("wave_processing_method", "Wave processing", "1", 1, 0, 4, cf=None, integer=True),
+    _p("wave_surface_no_detects", "Surface not detected", "1", 1, 0, 65535, cf=None, integer=True),
+    _p("wave_surface_bad_detects", "Surface badly detected", "1", 1, 0, 65535, cf=None, integer=True),
     # Attitude and motion of the platform.
     _p("platform_orientation", "Heading", "degree", 0.01, 0.0, 360.0),
     _p("platform_pitch_fore_up", "Pitch", "degree", 0.01, -180.0, 180.0),
@@ -274,6 +428,29 @@ _ALL = [
     _p("platform_course", "Course over ground", "degree", 0.1, 0.0, 360.0),
     _p("platform_speed_wrt_ground", "Speed over ground", "m s-1", 1e-3, 0.0, 60.0),
     _p("platform_speed_wrt_sea_water", "Speed through water", "m s-1", 1e-3, -60.0, 60.0),
+    _p("platform_heave_down", "Heave, positive down", "m", 0.01, -50.0, 50.0),
+    _p("platform_heave_rate_down", "Heave rate, positive down", "m s-1", 0.01, -50.0, 50.0),
+    _p("platform_roll_rate_starboard_down", "Roll rate", "degree s-1", 0.01, -360.0, 360.0),
+    _p("platform_pitch_rate_fore_up", "Pitch rate", "degree s-1", 0.01, -360.0, 360.0),
+    _p("platform_yaw_rate_fore_starboard", "Rate of turn", "degree s-1", 1e-5, -360.0, 360.0),
+    _p("platform_orientation_magnetic", "Magnetic heading", "degree", 0.01, 0.0, 360.0, cf=None),
+    _p("magnetic_deviation", "Compass deviation", "degree", 0.01, -180.0, 180.0, cf=None),
+    _p("uncertainty_of_platform_orientation", "Heading uncertainty", "degree", 1e-3, 0.0, 360.0, cf=None),
+    _p("uncertainty_of_platform_pitch", "Pitch uncertainty", "degree", 1e-3, 0.0, 360.0, cf=None),
+    _p("uncertainty_of_platform_roll", "Roll uncertainty", "degree", 1e-3, 0.0, 360.0, cf=None),
+    _p("gyro_calibration", "Gyro calibration", "degree", 0.01, -360.0, 360.0, cf=None),
+    _p("gyro_offset", "Gyro offset", "degree", 0.01, -360.0, 360.0, cf=None),
+    _p("horizontal_position_quality", "Position quality", "1", 1, 0, 9, cf=None, integer=True),
+    _p("height_quality", "Height quality", "1", 1, 0, 9, cf=None, integer=True),
+    _p("heading_quality", "Heading quality", "1", 1, 0, 9, cf=None, integer=True),
+    _p("roll_and_pitch_quality", "Roll and pitch quality", "1", 1, 0, 9, cf=None, integer=True),
+    _p("gnss_aiding_status", "GNSS aiding", "1", 1, 0, 99, cf=None, integer=True),
+    _p("imu_status", "Motion sensor status", "1", 1, 0, 99, cf=None, integer=True),
+    *[
+        _p(f"platform_{way}_velocity_wrt_{medium}", f"{way.title()} velocity {by}", "m s-1", 1e-4, -60.0, 60.0, cf=None)
+        for medium, by in (("sea_water", "through water"), ("ground", "over ground"))
+        for way in ("forward", "starboard", "eastward", "northward")
+    ],
     # Position. 1e-7 degree is about a centimetre.
     _p("latitude", "Latitude", "degree_north", 1e-7, -90.0, 90.0),
     _p("longitude", "Longitude", "degree_east", 1e-7, -180.0, 360.0),
@@ -285,6 +462,8 @@ _ALL = [
     _p("magnetic_variation", "Magnetic variation", "degree", 0.01, -180.0, 180.0, cf=None),
     _p("sea_floor_depth_below_transducer", "Depth below transducer", "m", 0.01, 0.0, 12000.0, cf=None),
     _p("transducer_offset", "Transducer to waterline (+) or keel (-)", "m", 0.01, -50.0, 50.0, cf=None),
+    _p("sea_floor_depth_below_sea_surface", "Water depth", "m", 0.01, 0.0, 12000.0),
+    _p("sea_floor_depth_below_keel", "Depth below keel", "m", 0.01, 0.0, 12000.0, cf=None),
     # Weather.
     _p("air_temperature", "Air temperature", "degC", 0.01, -90.0, 60.0),
     _p("relative_humidity", "Relative humidity", "percent", 0.1, 0.0, 110.0),
@@ -296,6 +475,18 @@ _ALL = [
     _p("relative_wind_speed", "Relative wind speed", "m s-1", 0.01, 0.0, 150.0, cf=None),
     _p("relative_wind_from_direction", "Relative wind direction", "degree", 0.1, 0.0, 360.0, cf=None),
     _p("wind_from_direction_relative_to_bow", "Wind direction off the bow", "degree", 0.1, 0.0, 360.0, cf=None),
+    _p("wind_speed_minimum", "Wind speed, lowest", "m s-1", 0.01, 0.0, 150.0, cf=None),
+    _p("wind_from_direction_minimum", "Wind direction, leftmost", "degree", 0.1, 0.0, 360.0, cf=None),
+    _p("wind_from_direction_maximum", "Wind direction, rightmost", "degree", 0.1, 0.0, 360.0, cf=None),
+    _p("wind_chill_of_air_temperature", "Wind chill", "degC", 0.1, -150.0, 60.0),
+    _p("heat_index_of_air_temperature", "Heat index", "degC", 0.1, -90.0, 120.0),
+    _p("thickness_of_rainfall_amount", "Rain", "mm", 0.01, 0.0, 10000.0),
+    _p("duration_of_rainfall", "Rain duration", "s", 1, 0.0, 1e9, cf=None),
+    _p("rainfall_rate_maximum", "Rain rate, highest", "mm h-1", 0.01, 0.0, 1000.0, cf=None),
+    _p("hail_amount", "Hail", "hits cm-2", 0.1, 0.0, 10000.0, cf=None),
+    _p("duration_of_hail", "Hail duration", "s", 1, 0.0, 1e9, cf=None),
+    _p("hail_rate", "Hail rate", "hits cm-2 h-1", 0.1, 0.0, 10000.0, cf=None),
+    _p("hail_rate_maximum", "Hail rate, highest", "hits cm-2 h-1", 0.1, 0.0, 10000.0, cf=None),
     _p("rainfall_rate", "Rain rate", "mm h-1", 0.01, 0.0, 1000.0),
     _p("downwelling_photosynthetic_photon_flux_in_air", "PAR", "umol m-2 s-1", 0.01, -10.0, 5000.0, cf=None),
     # The instrument itself.
@@ -304,6 +495,10 @@ _ALL = [
         _p(f"auxiliary_counts_{n}", f"Auxiliary counts {n}", "1", 1, 0, 2**32, cf=None, integer=True)
         for n in range(1, 7)
     ],
+    _p("supply_voltage", "Supply", "V", 1e-3, 0.0, 1000.0, cf=None),
+    _p("heating_voltage", "Heating", "V", 1e-3, 0.0, 1000.0, cf=None),
+    _p("reference_voltage", "Reference voltage", "V", 1e-3, 0.0, 1000.0, cf=None),
+    _p("heating_temperature", "Heater temperature", "degC", 0.1, -90.0, 200.0, cf=None),
     _p("battery_voltage", "Battery", "V", 1e-3, 0.0, 1000.0, cf=None),
     _p("supply_current", "Current drawn", "mA", 0.01, 0.0, 100000.0, cf=None),
     _p("sample_number", "Sample number", "1", 1, 0, 2**53, cf=None, integer=True),
@@ -318,6 +513,9 @@ _ALL = [
     _p("internal_temperature", "Temperature in the housing", "degC", 0.1, -40.0, 85.0, cf=None),
     _p("reference_oscillator_frequency", "Reference oscillator", "Hz", 1e-3, 1e6, 1e8, cf=None),
     _p("reference_oscillator_error", "Reference oscillator's error", "1e-6", 1e-3, -1000.0, 1000.0, cf=None),
+    _p("temperature_of_clock", "Clock temperature", "degC", 0.01, -60.0, 100.0, cf=None),
+    _p("device_error", "Device error", "1", 1, 0, 2**32, cf=None, integer=True),
+    _p("device_status_0", "Device status, first word", "1", 1, 0, 65535, cf=None, integer=True),
     _p("device_status", "Device status", "1", 1, 0, 2**32, cf=None, integer=True),
 ]
 
