@@ -483,10 +483,10 @@ _ALL = [
     _p("thickness_of_rainfall_amount", "Rain", "mm", 0.01, 0.0, 10000.0),
     _p("duration_of_rainfall", "Rain duration", "s", 1, 0.0, 1e9, cf=None),
     _p("rainfall_rate_maximum", "Rain rate, highest", "mm h-1", 0.01, 0.0, 1000.0, cf=None),
-    _p("hail_amount", "Hail", "hits cm-2", 0.1, 0.0, 10000.0, cf=None),
+    _p("hail_amount", "Hail", "cm-2", 0.1, 0.0, 10000.0, cf=None),
     _p("duration_of_hail", "Hail duration", "s", 1, 0.0, 1e9, cf=None),
-    _p("hail_rate", "Hail rate", "hits cm-2 h-1", 0.1, 0.0, 10000.0, cf=None),
-    _p("hail_rate_maximum", "Hail rate, highest", "hits cm-2 h-1", 0.1, 0.0, 10000.0, cf=None),
+    _p("hail_rate", "Hail rate", "cm-2 h-1", 0.1, 0.0, 10000.0, cf=None),
+    _p("hail_rate_maximum", "Hail rate, highest", "cm-2 h-1", 0.1, 0.0, 10000.0, cf=None),
     _p("rainfall_rate", "Rain rate", "mm h-1", 0.01, 0.0, 1000.0),
     _p("downwelling_photosynthetic_photon_flux_in_air", "PAR", "umol m-2 s-1", 0.01, -10.0, 5000.0, cf=None),
     # The instrument itself.
