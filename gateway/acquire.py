@@ -1,5 +1,8 @@
 """One instrument, from its port to Frames: reads, keeps the raw bytes, decodes, polls on schedule.
 
+Who wants to listen in (`listeners`) is told every word both ways with what was decoded of it; while nobody does, that
+costs nothing. A person may talk to the instrument meanwhile (`type`), and may have the polls held (`polls_held`).
+
 Every instrument has a task of its own, so a dead one never slows another. The schedule runs on the monotonic clock:
 a poll that could not be made in time is left out and counted, never made up for in a burst. Frames go to `deliver` in
 the order of the stream, all that one piece of bytes completed together; the raw bytes are in the raw log before the
@@ -13,6 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from drivers.driver import Decoded, Driver
 from gateway.guard import FAULT, Guarded
@@ -33,6 +37,13 @@ _DEFAULT_INTERVAL_S = 1.0
 _LOG_EVERY_S = 10.0
 
 
+class Overheard(NamedTuple):
+    """A piece of bytes that went over the line, and what it completed."""
+
+    utterance: Utterance
+    decoded: list[Decoded]
+
+
 class Acquisition:
     """Drives one instrument until told to stop."""
 
@@ -47,6 +58,8 @@ class Acquisition:
         self.guarded = Guarded(driver)
         self.transport = transport
         self.health = health
+        self.listeners: list[Callable[[Overheard], None]] = []
+        self.polls_held = False
         self._raw = raw
         self._deliver = deliver
         self._name = driver.instrument
@@ -59,6 +72,7 @@ class Acquisition:
         self._pause_s = 0.0
         self._set_up_due_s: float | None = None
         self._logged: dict[str, float] = {}
+        self._writing = asyncio.Lock()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reads until `stop`, then until the line is quiet for a moment, so that a record in flight is not cut."""
@@ -111,7 +125,9 @@ class Acquisition:
             self.health.hear()
             self._mid_stream = True
             position = self._keep(Direction.HEARD, heard.at, heard.data)
-            self._take(self.guarded.feed(heard.data, heard.at), position)
+            decoded = self.guarded.feed(heard.data, heard.at)
+            self._take(decoded, position)
+            self._tell(Direction.HEARD, heard.at, heard.data, decoded)
             if self.guarded.faults > self._faults:
                 self._set_up_again()
             return True
@@ -132,7 +148,7 @@ class Acquisition:
             await self._say(self._ask(self.guarded.driver.start))
         if now_s < self._due_s:
             return
-        data = self._ask(self.guarded.driver.poll) if self._open else b""
+        data = self._ask(self.guarded.driver.poll) if self._open and not self.polls_held else b""
         await self._say(data)
         late_s = time.monotonic() - self._due_s
         missed = int(late_s // self._interval_s)
@@ -148,9 +164,22 @@ class Acquisition:
             self._faults = self.guarded.faults
             return b""
 
-    async def _say(self, data: bytes) -> None:
-        if data and self._open:
-            self._keep(Direction.SAID, Arrival.now(), data)
+    @property
+    def open(self) -> bool:
+        """Whether the port is open, as far as known."""
+        return self._open
+
+    async def type(self, data: bytes) -> None:
+        """Writes a person's words to the instrument, where its port is open."""
+        await self._say(data, Direction.TYPED)
+
+    async def _say(self, data: bytes, direction: Direction = Direction.SAID) -> None:
+        if not data or not self._open:
+            return
+        async with self._writing:
+            at = Arrival.now()
+            self._keep(direction, at, data)
+            self._tell(direction, at, data, [])
             await self.transport.write(data)
 
     def _set_up_again(self) -> None:
@@ -169,8 +198,17 @@ class Acquisition:
         if not self._mid_stream:
             return
         self._mid_stream = False
-        position = self._keep(Direction.ENDED, Arrival.now(), reason.encode())
-        self._take(self.guarded.finish(), position)
+        at, data = Arrival.now(), reason.encode()
+        position = self._keep(Direction.ENDED, at, data)
+        decoded = self.guarded.finish()
+        self._take(decoded, position)
+        self._tell(Direction.ENDED, at, data, decoded)
+
+    def _tell(self, direction: Direction, at: Arrival, data: bytes, decoded: list[Decoded]) -> None:
+        if self.listeners:
+            overheard = Overheard(Utterance(self._name, direction, at, data), decoded)
+            for listener in list(self.listeners):
+                listener(overheard)
 
     def _keep(self, direction: Direction, at: Arrival, data: bytes) -> Position:
         try:

@@ -3,12 +3,15 @@
 It begins with what was heard before a crash and never sent (`gateway.recover`), before any port is opened. It stops in
 the order of the data: instruments first (each until its line is quiet), then the last batch into the
 spool, then the uplink until the hub has everything or `DRAIN_S` have passed. What then remains is safe in the spool
-for the next start.
+for the next start. All that while other programs of this computer can look and talk through the control socket
+(`gateway.control`).
 """
 
 import asyncio
 import contextlib
 import logging
+import os
+import shutil
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -17,13 +20,15 @@ from drivers import driver as drivers
 from drivers.driver import Driver
 from gateway.acquire import Acquisition
 from gateway.config import GatewayConfig
-from gateway.health import InstrumentHealth
+from gateway.console import Consoles
+from gateway.control import Control
+from gateway.health import ClockStatus, DiskStatus, InstrumentHealth, LinkStatus, Status
 from gateway.rawlog import Mark, Position, RawLog
 from gateway.recover import recover
 from gateway.spool import Spool
 from gateway.transports import Transport, open_transport
 from gateway.uplink import Uplink
-from tidegate.clock import boot_id, clock_is_disciplined
+from tidegate.clock import boot_id, clock_is_disciplined, kernel_clock
 from tidegate.frame import Frame
 from tidegate.journal import JournalBusy
 from tidegate.messages import Birth, InstrumentBirth, State
@@ -62,12 +67,15 @@ class Gateway:
         self.uplink = Uplink(config.broker, self.spool, self.birth, self.state)
         self.instruments: dict[str, Acquisition] = {}
         self._read = config.instruments.keys() if transports is None else transports.keys()
+        self._replays = transports is not None
+        self._started_ns = time.time_ns()
         for name, driver in made.items():
             for schema in driver.schemas():
                 self.spool.declare(name, schema)
             transport = (transports or {}).get(name) or open_transport(config.instruments[name].port)
             health = InstrumentHealth(config.instruments[name].interval_s)
             self.instruments[name] = Acquisition(driver, transport, self.raw, health, self._deliver)
+        self.consoles = Consoles(self.instruments)
 
     def _new_driver(self, name: str) -> Driver:
         instrument = self.config.instruments[name]
@@ -82,6 +90,13 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`, or until a replay has come to its end and everything is delivered."""
         self._recover()
+        async with contextlib.AsyncExitStack() as stack:
+            if not self._replays:
+                directory = self.config.storage.directory
+                await stack.enter_async_context(Control(directory, self.instruments, self.consoles, self.status))
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         uplink_stop, batch_stop = asyncio.Event(), asyncio.Event()
         uplink = asyncio.create_task(self.uplink.run(uplink_stop), name="uplink")
         batches = asyncio.create_task(self._close_batches(batch_stop), name="batches")
@@ -96,6 +111,7 @@ class Gateway:
                 acquisitions = [task for task in acquisitions if not task.done()]
         finally:
             stop.set()
+            self.consoles.close("the gateway was stopped")
             await asyncio.gather(*acquisitions, return_exceptions=True)
             batch_stop.set()
             await asyncio.gather(batches, return_exceptions=True)
@@ -214,6 +230,53 @@ class Gateway:
             moving=platform.moving,
             clock_disciplined=clock_is_disciplined(),
             instruments=instruments,
+        )
+
+    def status(self) -> Status:
+        """How everything does, for whoever looks at the control socket."""
+        storage, uplink = self.config.storage, self.uplink
+        try:
+            free_bytes = shutil.disk_usage(storage.directory).free
+        except OSError:
+            free_bytes = None
+        live, backfill = uplink.waiting()
+        clock = kernel_clock()
+        return Status(
+            platform=self.config.platform.name,
+            title=self.config.platform.title,
+            software=f"tidegate {version('tidegate')}",
+            pid=os.getpid(),
+            started_ns=self._started_ns,
+            at_ns=time.time_ns(),
+            link=LinkStatus(
+                broker=f"{self.config.broker.host}:{self.config.broker.port}",
+                connected=uplink.connected,
+                since_ns=uplink.changed_ns,
+                error=uplink.last_error,
+                live=live,
+                backfill=backfill,
+                sent=uplink.sent,
+                sent_bytes=uplink.sent_bytes,
+                resent=uplink.resent,
+            ),
+            clock=ClockStatus(disciplined=clock.disciplined, error_s=clock.error_s),
+            disk=DiskStatus(
+                directory=str(storage.directory),
+                raw_bytes=self.raw.journal.bytes,
+                raw_limit=storage.raw_log,
+                spool_bytes=self.spool.journal.bytes,
+                spool_limit=storage.spool,
+                free_bytes=free_bytes,
+            ),
+            instruments={
+                name: a.health.status(
+                    self.config.instruments[name].driver,
+                    a.transport.name,
+                    a.transport.reason,
+                    self.consoles.holder(name),
+                )
+                for name, a in self.instruments.items()
+            },
         )
 
     def state(self) -> State:
