@@ -38,6 +38,7 @@ from gateway.modbus_server import ModbusServer, Slave
 
 KINDS = {
     "radar": "drivers.simulators.radar:RadarSimulator",
+    "rbr": "drivers.simulators.rbr:RbrSimulator",
     "sbe26plus": "drivers.simulators.sbe26plus:Sbe26plusSimulator",
     "sbe37": "drivers.simulators.sbe37:Sbe37Simulator",
     "ship": "drivers.simulators.ship:ShipSimulator",
