@@ -35,6 +35,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from pydantic import Field as Setting
 
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
+from drivers.units import alike, conversion
 from tidegate.clock import UNKNOWN, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Column, Field, Frame, Missing, Reasons, Schema
 from tidegate.vocabulary import PARAMETERS
@@ -99,61 +100,6 @@ def decode_all_orders(registers: Sequence[int]) -> dict[str, dict[str, list[floa
     return table
 
 
-# --- units ------------------------------------------------------------------------------------------------------------
-
-# By what is measured: each unit's factor to the first of its kind, and offset where zero differs.
-_KINDS: dict[str, dict[str, tuple[float, float]]] = {
-    "length": {"m": (1, 0), "cm": (0.01, 0), "mm": (0.001, 0), "ft": (0.3048, 0), "in": (0.0254, 0)},
-    "pressure": {
-        "dbar": (1, 0),
-        "bar": (10, 0),
-        "mbar": (0.01, 0),
-        "hPa": (0.01, 0),
-        "kPa": (0.1, 0),
-        "Pa": (1e-4, 0),
-        "MPa": (100, 0),
-        "psi": (0.6894757293168361, 0),
-    },
-    "temperature": {"degC": (1, 0), "K": (1, -273.15), "degF": (5 / 9, -160 / 9)},
-    "conductivity": {
-        "S m-1": (1, 0),
-        "S/m": (1, 0),
-        "mS cm-1": (0.1, 0),
-        "mS/cm": (0.1, 0),
-        "uS cm-1": (1e-4, 0),
-        "uS/cm": (1e-4, 0),
-    },
-    "speed": {
-        "m s-1": (1, 0),
-        "m/s": (1, 0),
-        "cm s-1": (0.01, 0),
-        "cm/s": (0.01, 0),
-        "km/h": (1 / 3.6, 0),
-        "kn": (1852 / 3600, 0),
-    },
-    "salinity": {"1e-3": (1, 0), "PSU": (1, 0)},
-    "share": {"percent": (1, 0), "%": (1, 0)},
-    "angle": {"degree": (1, 0), "rad": (180 / np.pi, 0)},
-    "voltage": {"V": (1, 0), "mV": (1e-3, 0)},
-    "current": {"mA": (1, 0), "A": (1e3, 0)},
-    "rate": {"mm h-1": (1, 0), "mm/h": (1, 0)},
-}
-
-
-def _alike(unit: str) -> dict[str, tuple[float, float]]:
-    """The units that measure what `unit` measures."""
-    return next((units for units in _KINDS.values() if unit in units), {unit: (1.0, 0.0)})
-
-
-def _conversion(unit: str, target: str) -> tuple[float, float] | None:
-    """(factor, offset) that bring a value from `unit` to `target`, None where they measure different things."""
-    units = _alike(target)
-    if unit not in units:
-        return None
-    (factor, offset), (target_factor, target_offset) = units[unit], units[target]
-    return factor / target_factor, (offset - target_offset) / target_factor
-
-
 # --- maps -------------------------------------------------------------------------------------------------------------
 
 
@@ -203,8 +149,8 @@ class Register(_Table):
             near = get_close_matches(self.parameter, PARAMETERS, n=3)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             raise ValueError(f"{name} is not in the vocabulary: {hint}For a parameter of your own give label and unit")
-        if known is not None and _conversion(self.unit or known.unit, known.unit) is None:
-            fitting = ", ".join(_alike(known.unit))
+        if known is not None and conversion(self.unit or known.unit, known.unit) is None:
+            fitting = ", ".join(alike(known.unit))
             raise ValueError(f"{name}: unit {self.unit!r} cannot become {known.unit}; use one of {fitting}")
         if self.scale == 0 or not np.isfinite([self.scale, self.offset]).all():
             raise ValueError(f"{name}: scale and offset must be finite and scale not 0")
@@ -223,7 +169,7 @@ class Register(_Table):
     def linear(self) -> tuple[float, float]:
         """(factor, offset) from the raw number to the parameter's unit."""
         known = PARAMETERS.get(self.parameter)
-        factor, offset = (1.0, 0.0) if known is None else _conversion(self.unit or known.unit, known.unit) or (1.0, 0.0)
+        factor, offset = (1.0, 0.0) if known is None else conversion(self.unit or known.unit, known.unit) or (1.0, 0.0)
         return self.scale * factor, self.offset * factor + offset
 
     @property
