@@ -135,7 +135,8 @@ _ALL = [
     _p("distance_from_sensor_to_water_surface", "Distance to water", "m", 1e-3, 0.0, 150.0, cf=None),
     _p("standard_deviation_of_water_level", "Water level scatter", "m", 1e-3, 0.0, 100.0, cf=None),
     _p("standard_deviation_of_sea_water_pressure", "Pressure scatter", "dbar", 1e-3, 0.0, 1000.0, cf=None),
-    # Currents. PD0 and AD2CP beams are positive toward the transducer.
+    # Currents. Beams are positive toward the transducer in PD0, away from it in
+    # Nortek's formats.
     _p("eastward_sea_water_velocity", "East velocity", "m s-1", 1e-3, -32.0, 32.0),
     _p("northward_sea_water_velocity", "North velocity", "m s-1", 1e-3, -32.0, 32.0),
     _p("upward_sea_water_velocity", "Up velocity", "m s-1", 1e-3, -32.0, 32.0),
@@ -156,6 +157,9 @@ _ALL = [
     ),
     *_beams(
         _p("radial_sea_water_velocity_toward_instrument", "Velocity", "m s-1", 1e-3, -32.0, 32.0),
+    ),
+    *_beams(
+        _p("radial_sea_water_velocity_away_from_instrument", "Velocity", "m s-1", 1e-3, -32.0, 32.0),
     ),
     *_beams(
         _p(
