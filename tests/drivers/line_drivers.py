@@ -1,6 +1,6 @@
 """What the tests of every driver that reads lines ask of it: any cutting, any damage, any noise."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +18,11 @@ START_NS = 1_767_225_600_000_000_000  # 2026-01-01
 
 
 def decode(
-    cls: type[Driver], data: bytes, given: dict[str, Any] | None = None, cuts: Iterable[int] = (), at: Arrival = UNKNOWN
+    cls: type[Driver],
+    data: bytes,
+    given: Mapping[str, Any] | None = None,
+    cuts: Iterable[int] = (),
+    at: Arrival = UNKNOWN,
 ) -> list[Decoded]:
     """`data` through a new driver, cut at `cuts`."""
     driver = cls("it", cls.Settings.model_validate(given or {}))
@@ -44,7 +48,7 @@ def kinds(decoded: Sequence[Decoded]) -> list[str]:
     return [kind for kind, _, _ in problems(decoded)]
 
 
-def cut_anywhere(cls: type[Driver], stream: bytes, given: dict[str, Any] | None, cuts: Iterable[int]) -> None:
+def cut_anywhere(cls: type[Driver], stream: bytes, given: Mapping[str, Any] | None, cuts: Iterable[int]) -> None:
     """Cutting must not matter; what is found goes over the wire and back without loss."""
     whole, cut = decode(cls, stream, given), decode(cls, stream, given, cuts)
     assert samples(cut) == samples(whole)
@@ -54,7 +58,7 @@ def cut_anywhere(cls: type[Driver], stream: bytes, given: dict[str, Any] | None,
         assert samples([back]) == samples([frame])
 
 
-def all_at_once(cls: type[Driver], stream: bytes, given: dict[str, Any] | None = None) -> None:
+def all_at_once(cls: type[Driver], stream: bytes, given: Mapping[str, Any] | None = None) -> None:
     """`feed_all` of stamped lines gives what `feed` gives."""
     pieces = [(line, Arrival(START_NS + i, 0, "", False)) for i, line in enumerate(stream.splitlines(keepends=True))]
     one, many = (cls("it", cls.Settings.model_validate(given or {})) for _ in range(2))

@@ -1,7 +1,9 @@
 """RBR: lines of the manuals, of libRBR's tests and of the OOI, damage, and the simulator."""
 
 import math
+from collections.abc import Mapping
 from struct import pack
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ L3_UNITS = b"2017-09-10 11:52:21.000, 38.6671 mS/cm, 22.0217 C, 10.9596 dB\r\n"
 GEN4 = b"sch_fast_CTD 2024-06-10 11:24:14.125 38.6671142e+000 22.0217124e+000 1.95962418e+003\r\n"
 
 
-def one(line: bytes, given: dict[str, object] | None = None) -> dict[str, float | str | None]:
+def one(line: bytes, given: Mapping[str, Any] | None = None) -> dict[str, float | str | None]:
     """The only sample of a line."""
     decoded = decode(Rbr, line, given)
     assert problems(decoded) == []
@@ -201,7 +203,7 @@ def test_labels_and_units_come_from_what_the_instrument_says() -> None:
         (L3_UNITS.replace(b"mS/cm", b"xS/cm"), None),
     ],
 )
-def test_values_whose_place_is_not_known_are_refused(line: bytes, given: dict[str, object] | None) -> None:
+def test_values_whose_place_is_not_known_are_refused(line: bytes, given: Mapping[str, Any] | None) -> None:
     decoded = decode(Rbr, line, given)
     assert not frames(decoded)
     assert kinds(decoded) == ["channels"]
