@@ -37,6 +37,7 @@ from gateway.config import Endpoint, parse_endpoint
 from gateway.modbus_server import ModbusServer, Slave
 
 KINDS = {
+    "paroscientific": "drivers.simulators.paroscientific:ParoscientificSimulator",
     "radar": "drivers.simulators.radar:RadarSimulator",
     "rbr": "drivers.simulators.rbr:RbrSimulator",
     "sbe26plus": "drivers.simulators.sbe26plus:Sbe26plusSimulator",
