@@ -157,7 +157,8 @@ class Good(NamedTuple):
     token: Ints
     address_end: Ints
     key: Ints
-    """The type's three letters as a number, 0 where the address is not a talker and a type."""
+    """The type's three letters as a number where the address is a talker and a type; else the address itself, where
+    it is a maker's own of at most 8 bytes, as `own` has it; else 0."""
     first: Ints
     """Index of its first field among `fields`."""
     size: Ints
@@ -204,8 +205,9 @@ class Block:
         data = self.text[start : min(int(self._end[token]), start + LONGEST)]
         self.problems.append((offset, problem(kind, message, offset, data, self.arrival(token))))
 
-    def judge(self, optional: bool) -> Good:
-        """Finds the good sentences and refuses all other tokens; `optional` takes those without checksum."""
+    def judge(self, optional: bool, bare: tuple[bytes, ...]) -> Good:
+        """Finds the good sentences and refuses all other tokens; `optional` takes those without checksum, which are
+        always taken where they begin as one of `bare`."""
         buffer, start = self.buffer, self.start
         end = self._trimmed()
         sentence = (self._classes[start] == _START) & (self._end - start <= LONGEST)
@@ -216,10 +218,13 @@ class Block:
         found = np.bitwise_xor.reduceat(buffer, spans)[::2] if len(spans) else np.zeros(0, np.uint8)
         right = starred & (told == found)
         good = right
-        if optional:
+        if not right.all():
             stars = self._of(_STAR)
-            starless = stars.searchsorted(start) == stars.searchsorted(self._end)
-            good = right | (sentence & self._closed & starless)
+            starless = sentence & self._closed & (stars.searchsorted(start) == stars.searchsorted(self._end))
+            if not optional:
+                for i in where(starless).tolist():
+                    starless[i] = self.text.startswith(bare, int(start[i]))
+            good = right | starless
         if not good.all():
             for i in where(~good).tolist():
                 self._refuse(i, int(end[i]), int(found[i]) if starred[i] else None)
@@ -275,7 +280,16 @@ class Block:
         a, b = buffer[start + 1], buffer[start + 2]
         standard = (address_end - start == 6) & _CAPITAL[a] & (a != ord("P")) & (_CAPITAL[b] | _FIGURE[b])
         key = (buffer[start + 3].astype(np.int64) << 16) | (buffer[start + 4].astype(np.int64) << 8) | buffer[start + 5]
-        return Good(token, address_end, np.where(standard, key, 0), first, last - first, fields)
+        size = address_end - start - 1
+        words = np.ndarray((len(buffer) - 7,), "<u8", buffer.data, strides=(1,))
+        address = (words[np.minimum(start + 1, len(words) - 1)] & _FIRST[np.minimum(size, 8)]).view(np.int64)
+        key = np.where(standard, key, np.where((a == ord("P")) & (size >= 4) & (size <= 8), address, 0))
+        return Good(token, address_end, key, first, last - first, fields)
+
+
+def own(address: bytes) -> int:
+    """The key of sentences whose maker chose their address."""
+    return int.from_bytes(address, "little")
 
 
 # --- the fields of one type of sentence as columns --------------------------------------------------------------------
@@ -291,11 +305,12 @@ def _letters(allowed: bytes) -> Bools:
 class Rows:
     """The sentences of one type in a block. Fields are counted from 1, as in the standard.
 
-    `bad` holds for each sentence the first field that breaks the type's grammar, 0 where all is well.
+    `bad` holds for each sentence the first field that breaks the type's grammar, 0 where all is well. `size` is how
+    many fields each has.
     """
 
     def __init__(self, block: Block, fields: Fields, first: Ints, count: Ints) -> None:
-        self._block, self._fields, self._first, self._count = block, fields, first, count
+        self._block, self._fields, self._first, self.size = block, fields, first, count
         self._fewest = int(count.min()) if len(count) else 0
         self.bad = np.zeros(len(first), np.int64)
 
@@ -303,7 +318,7 @@ class Rows:
         """Indices of field `k`; of the empty last field where a sentence has fewer."""
         if k <= self._fewest:
             return self._first + (k - 1)
-        return np.where(self._count >= k, self._first + (k - 1), len(self._fields.start) - 1)
+        return np.where(self.size >= k, self._first + (k - 1), len(self._fields.start) - 1)
 
     def refuse(self, k: int, broken: Bools) -> None:
         if broken.any():
@@ -331,6 +346,13 @@ class Rows:
         given, letters = f.given[i], self._block.buffer[f.start[i]]
         self.refuse(k, given & ((f.end[i] - f.start[i] > 1) | ~_letters(allowed)[letters]))
         return letters * given
+
+    def words(self, k: int, allowed: bytes) -> list[bytes]:
+        """Field `k` as it stands, of no other than the allowed letters."""
+        f, at = self._fields, self._at(k)
+        words = [self._block.text[a:b] for a, b in zip(f.start[at].tolist(), f.end[at].tolist(), strict=True)]
+        self.refuse(k, np.array([bool(word.strip(allowed)) for word in words], np.bool_))
+        return words
 
     def measured(self, k: int, unit: bytes) -> Floats:
         """Field `k`, which must be followed by its unit's letter in field `k + 1`."""

@@ -519,12 +519,12 @@ def test_lower_case_checksums_and_any_talker_are_taken() -> None:
 
 
 def test_sentences_of_other_types_are_reported_once_each() -> None:
-    gsv, psxn = sentence("GPGSV,1,1,01,02,03,04,05"), sentence("PSXN,20,1,0,0,0")
+    gsv, psxn = sentence("GPGSV,1,1,01,02,03,04,05"), sentence("PSXN,26,1,0,0,0")
     ais = b"!AIVDM,1,1,,A,14eG;o@034o8sd<L9i:a;WF>062D,0*7D\r\n"
     decoded = decode((gsv + sentence("GLGSV,1,1,00") + psxn + ais + HDT) * 3)
     assert [(p.kind, p.message.split()[3]) for p in problems(decoded)] == [
         ("unknown", "GSV"),
-        ("unknown", "PSXN"),
+        ("unknown", "PSXN,26"),
         ("unknown", "VDM"),
     ]
     assert heading(decoded) == [218.53] * 3
