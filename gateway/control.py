@@ -444,18 +444,17 @@ def _line(message: Message) -> bytes:
 
 
 def _decoded(overheard: Overheard) -> list[str]:
-    """What a piece of bytes completed, in words."""
+    """What a piece of bytes completed, in words: of a sample its time, then a line for each value."""
     told: list[str] = []
     for item in overheard.decoded:
         if not isinstance(item, Frame):
-            told.append(f"{item.kind}: {item.message}")
+            told.append(f"! {item.kind}: {item.message}")
             continue
         for row in range(max(len(item) - _DECODED_SAMPLES, 0), len(item)):
-            values = []
+            told.append(f"{(isoformat(int(item.time[row])) or 'no time')[:19].replace('T', ' ')}")
             for f in item.schema.fields:
                 text, missing = value_text(item, f, row)
-                values.append(f"{label_of(f.name)} {f'{text} {f.unit}'.strip() if text else f'missing ({missing})'}")
-            told.append(f"{(isoformat(int(item.time[row])) or 'no time')[:19]}: {', '.join(values)}")
+                told.append(f"{label_of(f.name)} {f'{text} {f.unit}'.strip() if text else f'missing ({missing})'}")
     return told
 
 
@@ -509,7 +508,7 @@ class ControlClient:
             with _address(directory) as address:
                 return cls(*await asyncio.open_unix_connection(address, limit=_CLIENT_LINE_BYTES))
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-            raise NoGateway(f"no gateway runs on {directory}") from error
+            raise NoGateway(f"no gateway runs on {directory}: `tidegate gateway run` starts it") from error
         except PermissionError as error:
             raise NoGateway(f"the gateway on {directory} belongs to {_owner(directory)}") from error
         except OSError as error:
