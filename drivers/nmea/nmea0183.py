@@ -107,7 +107,7 @@ class Nmea0183(Driver):
         "implausible": "a number that cannot be; it was left out: look at the sensor",
         "unknown": "a type of sentence or a transducer that is not decoded, told once for each: name transducers in "
         "the settings; of other types nothing is missing but what they say",
-        "week_rollover": "the receiver's date was off by a multiple of 1024 weeks and is corrected; its firmware is old",
+        "week_rollover": "the receiver's date was off by a multiple of 1024 weeks and is corrected: old firmware",
     }
     Settings: ClassVar[type[DriverSettings]] = Settings
 
