@@ -371,6 +371,62 @@ _ALL = [
         _p(f"standard_deviation_of_{name}", f"{label} scatter", "degree", 0.01, 0.0, 360.0, cf=None)
         for name, label in (("heading", "Heading"), ("pitch", "Pitch"), ("roll", "Roll"))
     ],
+    # More of PD0 and of DVLs.
+    *[_p(f"adc_channel_{n}", f"ADC channel {n}", "1", 1, 0, 255, cf=None, integer=True) for n in range(8)],
+    *_beams(_p("measurement_status", "Status", "1", 1, 0, 255, cf=None, integer=True)),
+    *_beams(_p("bottom_track_signal_strength", "Bottom track RSSI", "1", 1, 0, 255, cf=None, integer=True), 4),
+    _p("vertical_beam_range", "Vertical beam range", "m", 1e-3, 0.0, 12000.0, cf=None),
+    _p("vertical_beam_echo_intensity", "Vertical beam echo", "1", 1, 0, 255, cf=None, integer=True),
+    _p("vertical_beam_signal_strength", "Vertical beam RSSI", "1", 1, 0, 255, cf=None, integer=True),
+    _p("vertical_beam_status", "Vertical beam status", "1", 1, 0, 255, cf=None, integer=True),
+    _p("device_fault_count", "Faults", "1", 1, 0, 255, cf=None, integer=True),
+    _p("device_fault_code", "First fault", "1", 1, 0, 65535, cf=None, integer=True),
+    *[
+        replace(p, name=f"{p.name}_navigation", label=f"{p.label}, by navigation", standard_name=p.name)
+        for p in (
+            _p("platform_orientation", "Heading", "degree", 0.01, 0.0, 360.0),
+            _p("platform_pitch_fore_up", "Pitch", "degree", 0.01, -180.0, 180.0),
+            _p("platform_roll_starboard_down", "Roll", "degree", 0.01, -180.0, 180.0),
+        )
+    ],
+    _p("latitude_of_first_fix", "Latitude, first fix", "degree_north", 1e-7, -90.0, 90.0, cf="latitude"),
+    _p("longitude_of_first_fix", "Longitude, first fix", "degree_east", 1e-7, -180.0, 360.0, cf="longitude"),
+    _p("platform_speed_made_good", "Speed made good", "m s-1", 1e-3, 0.0, 60.0, cf="platform_speed_wrt_ground"),
+    _p("platform_course_made_good", "Course made good", "degree", 0.01, 0.0, 360.0, cf="platform_course"),
+    _p("clock_offset", "Clock less UTC", "s", 1e-3, -(2.0**31), 2.0**31, cf=None),
+    *[
+        _p(f"{track}_{axis}_velocity", f"{label} {axis} velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None)
+        for track, label in (("water_track", "Water track"),)
+        for axis in ("starboard", "forward", "eastward", "northward", "upward", "error")
+    ],
+    *[
+        _p(f"{track}_distance_{way}", f"{label} distance {way}", "m", 0.01, -1e8, 1e8, cf=None)
+        for track, label in (("bottom_track", "Bottom track"), ("water_track", "Water track"))
+        for way in ("east", "north", "up", "error")
+    ],
+    *[
+        _p(f"{track}_time_since_good", f"{label} last good", "s", 0.01, 0.0, 1e6, cf=None)
+        for track, label in (("bottom_track", "Bottom track"), ("water_track", "Water track"))
+    ],
+    *[
+        _p(f"{track}_status", f"{label} status", "1", 1, 0, 255, cf=None, integer=True)
+        for track, label in (("bottom_track", "Bottom track"), ("water_track", "Water track"))
+    ],
+    *[
+        _p(f"dvl_{track}_{axis}_velocity", f"Velocity over {words}, {axis}", "m s-1", 1e-3, -32.0, 32.0, cf=None)
+        for track, words in (("bottom_track", "bottom"), ("water_track", "water"))
+        for axis in (
+            *("beam_1", "beam_2", "beam_3", "beam_4", "x", "y", "z", "error"),
+            *("starboard", "forward", "normal", "eastward", "northward", "upward"),
+        )
+    ],
+    _p("water_track_layer_start", "Water layer from", "m", 0.1, 0.0, 12000.0, cf=None),
+    _p("water_track_layer_end", "Water layer to", "m", 0.1, 0.0, 12000.0, cf=None),
+    _p("leak_sensor_a", "Leak sensor A", "1", 1, 0, 65535, cf=None, integer=True),
+    _p("leak_sensor_b", "Leak sensor B", "1", 1, 0, 65535, cf=None, integer=True),
+    _p("transmit_voltage", "Transmit voltage", "V", 1e-3, 0.0, 1000.0, cf=None),
+    _p("transmit_current", "Transmit current", "A", 1e-3, 0.0, 1000.0, cf=None),
+    _p("transducer_impedance", "Transducer impedance", "ohm", 1e-3, 0.0, 1e5, cf=None),
     # Waves. Spectra are profiles over frequency.
     _p("sea_surface_wave_significant_height", "Significant wave height", "m", 1e-2, 0.0, 50.0),
     _p(
@@ -521,6 +577,31 @@ _ALL = [
     _p("device_error", "Device error", "1", 1, 0, 2**32, cf=None, integer=True),
     _p("device_status_0", "Device status, first word", "1", 1, 0, 65535, cf=None, integer=True),
     _p("device_status", "Device status", "1", 1, 0, 2**32, cf=None, integer=True),
+]
+
+_SURFACE_LAYER = (
+    *("eastward_sea_water_velocity", "northward_sea_water_velocity", "upward_sea_water_velocity"),
+    *("sea_water_x_velocity", "sea_water_y_velocity", "sea_water_z_velocity"),
+    *("starboard_sea_water_velocity", "forward_sea_water_velocity", f"indicative_error_{_ADCP}_profiler_in_sea_water"),
+    *("percent_of_three_beam_solutions", "percent_of_rejected_transformations"),
+    *("percent_of_pings_with_bad_beams", "percent_of_four_beam_solutions"),
+    *(
+        f"{name}_beam_{beam}"
+        for name in (
+            "radial_sea_water_velocity_toward_instrument",
+            f"beam_consistency_indicator_{_ADCP}_profiler_in_sea_water",
+            f"signal_intensity_{_ADCP}_sensor_in_sea_water",
+            "proportion_of_acceptable_signal_returns_from_acoustic_instrument_in_sea_water",
+            "measurement_status",
+        )
+        for beam in (1, 2, 3, 4)
+    ),
+)
+# River ADCPs profile the water next to them with smaller cells of its own.
+_ALL += [
+    replace(p, name=f"surface_layer_{p.name}", label=f"{p.label}, surface layer")
+    for p in list(_ALL)
+    if p.name in _SURFACE_LAYER
 ]
 
 PARAMETERS: dict[str, Parameter] = {p.name: p for p in _ALL}
