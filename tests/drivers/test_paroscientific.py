@@ -200,7 +200,8 @@ def test_it_is_installed_and_sends_what_it_is_told_to() -> None:
     assert polled.start().endswith(b"*0700UN\r\n")
     assert cls("it", Paroscientific.Settings(mode="continuous")).start().endswith(b"*0100P4\r\n")
     assert [schema.kind for schema in polled.schemas()] == ["tide_gauge"]
-    for wrong in ({"asks": ["P3", "Q3"]}, {"asks": []}, {"mode": "polled", "asks": ["P3", "P3"]}, {"address": 99}):
+    wrongs: list[dict[str, Any]] = [{"asks": ["P3", "Q3"]}, {"asks": []}, {"address": 99}]
+    for wrong in [*wrongs, {"mode": "polled", "asks": ["P3", "P3"]}]:
         with pytest.raises(ValidationError):
             Paroscientific.Settings.model_validate(wrong)
 
