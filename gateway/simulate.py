@@ -43,6 +43,7 @@ KINDS = {
     "sbe26plus": "drivers.simulators.sbe26plus:Sbe26plusSimulator",
     "sbe37": "drivers.simulators.sbe37:Sbe37Simulator",
     "ship": "drivers.simulators.ship:ShipSimulator",
+    "valeport": "drivers.simulators.valeport:ValeportSimulator",
     "workhorse": "drivers.simulators.workhorse:WorkhorseSimulator",
 }
 """What can be simulated, and by which class."""
