@@ -549,6 +549,10 @@ _ALL = [
     _p("hail_rate_maximum", "Hail rate, highest", "cm-2 h-1", 0.1, 0.0, 10000.0, cf=None),
     _p("rainfall_rate", "Rain rate", "mm h-1", 0.01, 0.0, 1000.0),
     _p("downwelling_photosynthetic_photon_flux_in_air", "PAR", "umol m-2 s-1", 0.01, -10.0, 5000.0, cf=None),
+    _p("surface_downwelling_longwave_flux_in_air", "Longwave radiation", "W m-2", 0.1, -100.0, 800.0),
+    _p("surface_downwelling_shortwave_flux_in_air", "Shortwave radiation", "W m-2", 0.1, -50.0, 2000.0),
+    _p("eastward_wind", "Wind to east", "m s-1", 0.01, -120.0, 120.0),
+    _p("northward_wind", "Wind to north", "m s-1", 0.01, -120.0, 120.0),
     # The instrument itself.
     *[_p(f"external_voltage_{n}", f"External voltage {n}", "V", 1e-4, -0.1, 5.5, cf=None) for n in range(8)],
     *[
