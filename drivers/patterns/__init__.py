@@ -1,0 +1,1 @@
+"""Patterns of instruments that speak ASCII, as `drivers.ascii_pattern` reads them; one TOML file each."""
