@@ -56,13 +56,13 @@ _SHAPES = {
         rb"(?:%s(?P<gap>[ \t]+))?(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)T%s(?:\.(?P<fraction>\d{1,9}))?"
         rb"(?:Z|\+00:00)(?(gap)(?P=gap)|[ \t])" % (_NAME, _TIME)
     ),
-    Stamps.SCS: rb"(?P<month>\d\d)/(?P<day>\d\d)/(?P<year>\d{4}),%s(?:\.(?P<fraction>\d{1,9}))?," % _TIME,
+    Stamps.SCS: rb"(?P<month>\d\d)/(?P<day>\d\d)/(?P<year>\d{4}),%s\.(?P<fraction>\d{3})," % _TIME,
     Stamps.LDS: (
         rb"%s(?P<gap>[ \t]+)(?P<year>\d{4}):(?P<day_of_year>\d{3}):%s(?:\.(?P<fraction>\d{1,9}))?(?P=gap)"
         % (_NAME, _TIME)
     ),
     Stamps.DSLOG: rb"%s %s %s\.(?P<fraction>\d{1,9}) %s " % (_NAME, _DATE, _TIME, _NAME),
-    Stamps.UNIX: rb"(?P<epoch>1\d{9})(?:\.(?P<fraction>\d{1,9}))?[ \t,]",
+    Stamps.UNIX: rb"(?P<epoch>1\d{9})(?:\.(?P<fraction>\d{1,9}))?[ \t]",
 }
 _PATTERNS = {stamps: re.compile(shape) for stamps, shape in _SHAPES.items()}
 
@@ -155,10 +155,7 @@ def _unwrapped(text: bytes, offset: int, stamps: Stamps, newline: bytes) -> Batc
         bracketed = (begins > starts) & (buffer[begins - 1] == ord(":"))
         kept &= ~bracketed | (digits[ends] > digits[begins])
     begins, ends, utc_ns = begins[kept], ends[kept], utc_ns[kept]
-    edges = np.zeros(len(text) + 1, np.int8)
-    edges[begins] += 1
-    edges[ends] -= 1
-    data = buffer[np.cumsum(edges[:-1], dtype=np.int8).view(np.bool_)].tobytes()
+    data = b"".join([text[a:b] for a, b in zip(begins.tolist(), ends.tolist(), strict=True)])
     places = np.cumsum(ends - begins) - (ends - begins)
     return Batch(begins + offset, Pieces(data, places, Arrivals.stamped(utc_ns)))
 
@@ -171,19 +168,23 @@ def _stamps(text: bytes, buffer: Bytes, starts: Ints, ends: Ints, stamps: Stamps
     pattern = _PATTERNS[stamps]
     begins, utc_ns = starts.copy(), np.full(len(starts), NAT, np.int64)
     left = np.arange(len(starts))
-    shapes = 0
-    while len(left):
+
+    def read(found: re.Match[bytes], lines: Ints) -> Bools:
+        alike, stamp = _alike(found, buffer, starts[lines], ends[lines])
+        utc_ns[lines[alike]] = _utc_ns(found, stamp)
+        begins[lines[alike]] += len(found[0])
+        return alike
+
+    for _ in range(_MOST_SHAPES):
         matches = ((k, pattern.match(text, starts[i], ends[i])) for k, i in enumerate(left.tolist()))
         k, found = next(((k, match) for k, match in matches if match), (0, None))
         if found is None:
-            break
-        shapes += 1
+            return begins, utc_ns
         left = left[k:]
-        others = left if shapes <= _MOST_SHAPES else left[:1]
-        alike, stamp = _alike(found, buffer, starts[others], ends[others])
-        utc_ns[others[alike]] = _utc_ns(found, stamp)
-        begins[others[alike]] += len(found[0])
-        left = left[~alike] if shapes <= _MOST_SHAPES else left[1:]
+        left = left[~read(found, left)]
+    for i in left.tolist():
+        if found := pattern.match(text, starts[i], ends[i]):
+            read(found, np.array([i]))
     return begins, utc_ns
 
 

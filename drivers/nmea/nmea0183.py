@@ -41,8 +41,8 @@ from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Column, Frame, Missing, Reasons, Schema
 from tidegate.vocabulary import PARAMETERS, parameter
 
-_STANDARD = re.compile(rb"[A-OQ-Z][A-Z0-9]{4}")
-_ADDRESS = re.compile(rb"[A-Z][A-Z0-9]{2,15}")
+_STANDARD = re.compile(rb"[A-OQ-Z0-9][A-Z0-9]{4}")
+_ADDRESS = re.compile(rb"[A-Z0-9]{3,16}")
 _FAMILIES = {own(address): kinds for address, kinds in FAMILIES.items()}
 
 _BLOCK = 1 << 18

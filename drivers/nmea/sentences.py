@@ -278,7 +278,8 @@ class Block:
         fields = _read_fields(self.text, buffer, after, until, np.concatenate((dot, [len(buffer)])))
         address_end = np.where(has_fields, after[first] - 1, end)
         a, b = buffer[start + 1], buffer[start + 2]
-        standard = (address_end - start == 6) & _CAPITAL[a] & (a != ord("P")) & (_CAPITAL[b] | _FIGURE[b])
+        named = _CAPITAL | _FIGURE  # there are talkers like "04"
+        standard = (address_end - start == 6) & named[a] & (a != ord("P")) & named[b]
         key = (buffer[start + 3].astype(np.int64) << 16) | (buffer[start + 4].astype(np.int64) << 8) | buffer[start + 5]
         size = address_end - start - 1
         words = np.ndarray((len(buffer) - 7,), "<u8", buffer.data, strides=(1,))

@@ -197,14 +197,33 @@ def _vbw(rows: Rows) -> Said:
     return Said(columns, void=void)
 
 
+def _sided_wind(speed_name: str, angle_name: str) -> Callable[[Rows], Said]:
+    """VWR and VWT: 0 to 180 degrees to the left or right of the bow, then the speed in three units."""
+
+    def read(rows: Rows) -> Said:
+        angle, side = rows.number(1), rows.letter(2, b"LR")
+        rows.refuse(2, ~np.isnan(angle) & (side == 0))
+        rows.refuse(1, (angle < 0) | (angle > 180))
+        knots, metres, kmh = (rows.measured(k, unit) for k, unit in ((3, b"N"), (5, b"M"), (7, b"K")))
+        speed = np.where(np.isnan(metres), np.where(np.isnan(knots), kmh / 3.6, knots * _KNOT), metres)
+        return Said({speed_name: speed, angle_name: np.where(side == ord("L"), (360.0 - angle) % 360.0, angle)})
+
+    return read
+
+
+def _mta(rows: Rows) -> Said:
+    return Said({"air_temperature": rows.measured(1, b"C")})
+
+
 def _mda(rows: Rows) -> Said:
-    inches, bars = rows.measured(1, b"I"), rows.measured(3, b"B")
+    first, bars = rows.measured(1, b"IP"), rows.measured(3, b"B")  # inches of mercury; of some stations, pascals
+    first = np.where(rows.letter(2, b"IP") == ord("P"), first * 0.01, first * 33.863886)
     knots, metres = rows.measured(17, b"N") * _KNOT, rows.measured(19, b"M")
     rows.number(10)  # absolute humidity, of which no unit is agreed
     rows.measured(15, b"M")  # the wind's direction from magnetic north
     return Said(
         {
-            "air_pressure": np.where(np.isnan(bars), inches * 33.863886, bars * 1000.0),
+            "air_pressure": np.where(np.isnan(bars), first, bars * 1000.0),
             "air_temperature": rows.measured(5, b"C"),
             "sea_water_temperature": rows.measured(7, b"C"),
             "relative_humidity": rows.number(9),
@@ -303,7 +322,7 @@ class Layout:
             Field.of(name, resolution=min(resolutions.get(name, parameter(name).resolution), finest)) for name in names
         )
         self.schema = Schema(kind, fields)
-        self.names = names
+        self.names: tuple[str, ...] = names
         self.integer = [f.integer for f in fields]
         self.steps = np.array([[10.0**f.decimals] for f in fields])
         self.low = np.array([[parameter(name).plausible[0]] for name in names])
@@ -403,7 +422,7 @@ _STATION = (
 TYPES = {
     int.from_bytes(t.name.encode(), "big"): t
     for t in (
-        Type("GGA", (14, 14), _gga, _both("gnss_fix", *_FIX)),
+        Type("GGA", (12, 14), _gga, _both("gnss_fix", *_FIX)),
         Type("GNS", (12, 13), _gns, _both("gnss_fix_of_several_systems", *_GNS_FIX)),
         Type("GLL", (4, 7), _gll, _both("position")),
         Type("RMC", (11, 13), _rmc, _both("navigation", *_NAVIGATION)),
@@ -412,7 +431,7 @@ TYPES = {
         Type("HDT", (2, 2), _hdt, (_HEADING,)),
         Type("THS", (2, 2), _ths, (_HEADING,)),
         Type("HDM", (2, 2), _hdm, (Layout("magnetic_heading", "platform_orientation_magnetic"),)),
-        Type("HDG", (5, 5), _hdg, (_COMPASS,)),
+        Type("HDG", (3, 5), _hdg, (_COMPASS,)),
         Type("ROT", (2, 2), _rot, (Layout("rate_of_turn", "platform_yaw_rate_fore_starboard"),)),
         Type("VHW", (8, 8), _vhw, (_SPEED,)),
         Type("VBW", (6, 10), _vbw, (Layout("speed_log", *_SPEEDS),)),
@@ -423,6 +442,9 @@ TYPES = {
         Type("DBK", (6, 6), _depth(_BELOW_KEEL), (Layout("depth_below_keel", _BELOW_KEEL),)),
         Type("MTW", (2, 2), _mtw, (Layout("water_temperature", "sea_water_temperature"),)),
         Type("MWV", (5, 5), _mwv, (_RELATIVE_WIND, _WIND)),
+        Type("VWR", (8, 8), _sided_wind(*_RELATIVE_WIND.names), (_RELATIVE_WIND,)),
+        Type("VWT", (8, 8), _sided_wind(*_WIND.names), (_WIND,)),
+        Type("MTA", (2, 2), _mta, (Layout("air_temperature", "air_temperature"),)),
         Type("MWD", (8, 8), _mwd, (Layout("true_wind", "wind_from_direction", "wind_speed"),)),
         Type("MDA", (20, 20), _mda, (Layout("weather", *_STATION),)),
     )

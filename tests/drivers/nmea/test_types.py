@@ -228,6 +228,25 @@ def test_keel_depth_in_feet_and_pressure_in_inches() -> None:
     assert (weather["air_pressure"], weather["wind_speed"]) == (1013.25, 5.144)
 
 
+def test_wind_to_the_left_and_right() -> None:
+    wind = said(sentence("IIVWR,75.0,L,10.0,N,,M,,K"))
+    assert (wind["relative_wind_speed"], wind["relative_wind_from_direction"]) == (5.144, 285.0)
+    true = said(sentence("IIVWT,30.5,R,,N,6.2,M,22.3,K"))
+    assert (true["wind_speed"], true["wind_from_direction_relative_to_bow"]) == (6.2, 30.5)
+    assert said(sentence("IIVWR,0,L,,N,,M,36.0,K"))["relative_wind_from_direction"] == 0.0
+    assert kinds(decode(sentence("IIVWR,181.0,L,10.0,N,,M,,K"))) == ["syntax"]
+
+
+def test_what_devices_leave_out_or_print_otherwise() -> None:
+    assert said(sentence("HCHDG,51.5,,"))["platform_orientation_magnetic"] == 51.5
+    assert said(sentence("04HDM,186.5,M"))["platform_orientation_magnetic"] == 186.5
+    assert said(sentence("IIMTA,21.5,C"))["air_temperature"] == 21.5
+    station = said(sentence("IIMDA,99700.0,P,,B,3.2,C,,C,,,,C,295.19,T,,M,5.70,N,2.93,M"))
+    assert (station["air_pressure"], station["wind_speed"]) == (997.0, 2.93)
+    fix = said(sentence("GPGGA,120000.0,3723.46587,N,12202.26957,W,2,6,1.2,18.893,M,-25.669,M,2.0 0031"))
+    assert fix["altitude"] == 18.893
+
+
 def test_a_log_without_checksums_is_taken_only_where_its_numbers_are_whole() -> None:
     # UHDAS prints knots as %.2f,%.2f,%.1f (speedlog.py); lines of R/V N. B. Palmer in OpenRVDAS's documentation.
     row = said(b"$PUHAW,UVH,-7.44,-5.15,236.3\r\n")
