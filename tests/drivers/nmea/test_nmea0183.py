@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from functools import cache, reduce
-from itertools import pairwise
+from itertools import pairwise, permutations
 from operator import xor
 from typing import Any
 
@@ -436,6 +436,31 @@ def test_week_rollover_needs_a_trusted_arrival() -> None:
         rollover(at("2026-05-01T12:00:00")),  # weeks away from any multiple: not a rollover
     ):
         assert (kinds(decoded), times(decoded)) == ([], as_said)
+
+
+PALMER = [
+    # As R/V N. B. Palmer's receiver: weeks rolled over, and the fix of the second before midnight told after it.
+    zda("000000.00", date(1994, 12, 16)),
+    gga("235959.226"),
+    sentence("GPGLL,2200.1091,S,01756.3580,W,235959.226,A"),
+    rmc("235959.226", "151294"),
+]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_week_rollover_in_any_order_of_sentences(order: tuple[int, ...]) -> None:
+    stamps = [Arrival(ns("2014-08-01T00:00:00.124") + i * 100_000_000, 0, "", False) for i in range(12)]
+    fed = list(zip([PALMER[i] for _ in range(3) for i in order], stamps, strict=True))
+    d, together = driver(), driver()
+    decoded = [item for line, stamp in fed for item in d.feed(line, stamp)]
+    assert kinds(decoded) == ["week_rollover"]
+    dated = min(order.index(0), order.index(3))  # sentences before the first date have their arrival's time
+    found = [(t, source) for frame in frames(decoded) for t, source in [(int(frame.time[0]), frame.source)]]
+    assert len(found) == 9
+    untimed = [stamps[i].utc_ns for i in range(dated)]
+    assert [t for t, source in found if source is TimeSource.ARRIVAL] == untimed
+    assert {t for t, source in found if source is TimeSource.NMEA} == {ns("2014-07-31T23:59:59.226")}
+    assert samples(together.feed_all(fed)) == samples(decoded)
 
 
 # --- what a line does to sentences ------------------------------------------------------------------------------------
