@@ -176,6 +176,8 @@ class _Reader:
 
     def read(self, texts: Texts) -> tuple[Floats, Reasons | None]:
         """Values (n,) and reasons (n,), or None where none is missing."""
+        if not any(texts):
+            return np.full(len(texts), np.nan), np.full(len(texts), Missing.NOT_GIVEN, np.uint8)
         if not self._look or not self._plain.intersection(texts):
             try:
                 return np.array(list(map(self._number, texts)), np.float64), None  # type: ignore[arg-type]  # None: TypeError
@@ -367,22 +369,17 @@ class AsciiPattern(Driver):
         return out
 
     def _block(self, block: Block) -> list[Decoded]:
-        lines = block.data.replace(b"\r", b"\n").split(b"\n")
+        text = block.data.replace(b"\r", b"\n")
+        lines = text.split(b"\n")
         rest = [i for i, line in enumerate(lines) if line]
+        said = len(rest)
         matched: list[list[_Matched]] = []
         for forms in self._resolved.forms:
-            found = []
+            found: list[_Matched] = []
             for form in forms:
-                if rest:
-                    fit = list(map(form.regex.fullmatch, [lines[i] for i in rest]))
-                    groups = [match.groups() for match in fit if match is not None]
-                    if groups:
-                        found.append(
-                            _Matched(form, [i for i, m in zip(rest, fit, strict=True) if m is not None], groups)
-                        )
-                        rest = (
-                            [i for i, m in zip(rest, fit, strict=True) if m is None] if len(groups) < len(rest) else []
-                        )
+                if rest and (got := _fitting(form, text if len(rest) == said else None, lines, rest)):
+                    found.append(got[0])
+                    rest = got[1]
             matched.append(found)
         for form in self._resolved.ignored:
             rest = [i for i in rest if form.regex.fullmatch(lines[i]) is None]
@@ -401,6 +398,22 @@ class AsciiPattern(Driver):
         forms = [form.line for forms in self._resolved.forms for form in forms]
         more = f" or {len(forms) - 1} others" if len(forms) > 1 else ""
         return f"the line does not fit {forms[0]!r}{more}: damaged, or said by another instrument or setting"
+
+
+def _fitting(form: Form, text: bytes | None, lines: list[bytes], tried: list[int]) -> tuple[_Matched, list[int]] | None:
+    """The `tried` ones of the lines that a form fits, and the others; None where it fits none. `text` is all lines
+    joined where all are tried."""
+    if text is not None and all(map(form.regex.fullmatch, (lines[tried[0]], lines[tried[-1]]))):
+        # Most often all lines are of one form: one search over the text is the fastest way to see that.
+        groups = form.search.findall(text)
+        if len(groups) == len(tried):
+            return _Matched(form, tried, groups if form.search.groups > 1 else [(group,) for group in groups]), []
+    fit = list(map(form.regex.fullmatch, [lines[i] for i in tried]))
+    groups = [match.groups() for match in fit if match is not None]
+    if not groups:
+        return None
+    rest = [i for i, match in zip(tried, fit, strict=True) if match is None] if len(groups) < len(tried) else []
+    return _Matched(form, [i for i, match in zip(tried, fit, strict=True) if match is not None], groups), rest
 
 
 class _Source:

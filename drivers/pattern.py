@@ -180,6 +180,7 @@ class Pattern(_Table):
 
 # --- the template language --------------------------------------------------------------------------------------------
 
+_CONTROL = r"\x00-\x08\n\r"
 _TOKEN = re.compile(r"\{\{|\[\[|<<|\{[^{}]*\}|[\[\]<>]| +|[^\[\]<> {}]+|[{}]")
 
 
@@ -220,7 +221,10 @@ class Form:
         self._pattern, self._cells = pattern, record.cells
         tokens = list(_tokens(line.replace("{columns}", pattern.columns_text)))
         self._brackets(tokens)  # so that what follows finds each one closed
-        self.regex = re.compile(b" *+" + self._sequence(tokens, 0).encode("latin-1") + b"[ \t]*+")
+        regex = b" *+" + self._sequence(tokens, 0).encode("latin-1") + b"[ \t]*+"
+        self.regex = re.compile(regex)
+        self.search = re.compile(b"^%s$" % regex, re.MULTILINE)
+        """Finds the lines of a text that fit, where lines end with LF."""
         places = [slot.what for slot in self.slots]
         if (record.checksum is not None) != ("checksum" in places):
             raise ValueError(
@@ -292,7 +296,7 @@ class Form:
             return padding + "([0-9A-Fa-f]{1,8}+)"
         if name == "_":
             stop = next((text for kind, text in rest if kind in ("text", "blank")), "")
-            return f"[^{re.escape(stop[0])}\x00-\x08]*+" if stop else "[^\x00-\x08]*+"
+            return f"[^{re.escape(stop[0])}{_CONTROL}]*+" if stop else f"[^{_CONTROL}]*+"
         spec = self._pattern.spec(name, self.line)
         if spec.time is not None:
             return self._time(spec)
