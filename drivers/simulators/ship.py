@@ -1,8 +1,11 @@
-"""A simulated ship under way: the sentences of its GNSS receiver and its gyro compass, on one line.
+"""A simulated ship under way: the sentences of its GNSS receiver and its gyro compass, on one line, and of what else it
+carries.
 
 Each second the receiver says ZDA, GGA and RMC of the fix on the full second, `LATENCY_NS` after it, as real receivers
 do; the gyro says HDT `heading_hz` times a second. GGA, RMC and HDT are samples of the ledger; ZDA gives only the
-date, and stands first so that each fix has one. Mischief falls on the heading (kept within 0 to 360 degrees).
+date, and stands first so that each fix has one. What it `carries` follows each fix: a motion sensor (PSXN,23), an echo
+sounder (DPT), a speed log (VBW over water and ground), an ADCP's log (PUHAW,UVH), an anemometer (MWV,R) and a weather
+station (XDR of Vaisala). Mischief falls on the heading (kept within 0 to 360 degrees).
 """
 
 from collections.abc import Mapping
@@ -18,6 +21,7 @@ from drivers.simulators.simulator import Mischief, Said, Simulator
 
 LATENCY_NS = 90_000_000
 _KNOT = 1852.0 / 3600.0
+CARGO = ("motion_sensor", "echo_sounder", "speed_log", "adcp_log", "anemometer", "weather_station")
 _MINUTE_STEPS = 100_000  # minutes are printed with 5 decimals
 
 
@@ -38,11 +42,13 @@ def angle(degrees: float, degree_digits: int, hemispheres: str) -> tuple[str, fl
 
 @dataclass
 class ShipSimulator(Simulator):
-    """A ship that follows `sea.ship`. `interval_s` is that of the fixes, whole seconds; `heading_hz` is 1 to 10."""
+    """A ship that follows `sea.ship`. `interval_s` is that of the fixes, whole seconds; `heading_hz` is 1 to 10;
+    `carries` are any of `CARGO`."""
 
     sea: Sea = field(default_factory=Sea)
     interval_s: float = 1.0
     heading_hz: int = 5
+    carries: tuple[str, ...] = ()
     seed: int = 0
     mischief: Mischief = field(default_factory=Mischief)
 
@@ -51,6 +57,9 @@ class ShipSimulator(Simulator):
             raise ValueError(f"heading_hz must be 1 to 10, not {self.heading_hz}")
         if self.interval_s < 1 or self.interval_s != int(self.interval_s):
             raise ValueError(f"interval_s must be whole seconds, not {self.interval_s}")
+        odd = sorted(set(self.carries) - set(CARGO))
+        if odd:
+            raise ValueError(f"a ship cannot carry {', '.join(odd)}; it can: {', '.join(CARGO)}")
         self._random = np.random.default_rng(self.seed)
         self._fix_ns: int | None = None  # of the next fix
         self._heading_ns = 0  # when the next heading is due
@@ -107,11 +116,63 @@ class ShipSimulator(Simulator):
         at = datetime.fromtimestamp(fix_ns // 1_000_000_000, UTC)
         clock = f"{at:%H%M%S}.{fix_ns % 1_000_000_000 // 10_000_000:02d}"
         place = f"{latitude_text},{longitude_text}"
+        others = [self._say_cargo(cargo, now_ns, fix_ns / 1e9, course, speed_ms) for cargo in self.carries]
         return (
             sentence(f"GPZDA,{clock},{at:%d,%m,%Y},00,00")
             + sentence(f"GPGGA,{clock},{place},1,{satellites:02d},{dilution:.1f},{altitude:.1f},M,7.4,M,,")
             + sentence(f"GPRMC,{clock},A,{place},{knots:.2f},{course:.2f},{at:%d%m%y},,,A")
+            + b"".join(others)
         )
+
+    def _say_cargo(self, cargo: str, now_ns: int, t_s: float, course: float, speed_ms: float) -> bytes:
+        def wave(height: float, period_s: float, decimals: int = 2) -> float:
+            return round(height * float(np.sin(2 * np.pi * t_s / period_s)), decimals) + 0.0
+
+        knots = speed_ms / _KNOT
+        if cargo == "motion_sensor":
+            roll, pitch, heave = wave(3.1, 9.7), wave(1.2, 6.1), wave(0.6, 7.9)
+            heading = round((course + wave(1.0, 13.0)) % 360.0, 2) % 360.0
+            body = f"PSXN,23,{roll:.2f},{pitch:.2f},{heading:.2f},{heave:.2f}"
+            values = {
+                "platform_roll_starboard_down": roll,
+                "platform_pitch_fore_up": pitch,
+                "platform_orientation": heading,
+                "platform_heave_down": heave,
+            }
+        elif cargo == "echo_sounder":
+            depth = round(self.sea.depth_m + float(self.sea.level_m(t_s)) - 3.2, 2)
+            body = f"SDDPT,{depth:.2f},3.20,100.0"
+            values = {"sea_floor_depth_below_transducer": depth, "transducer_offset": 3.2}
+        elif cargo == "speed_log":
+            ahead, aside = round(knots + wave(0.4, 31.0), 2), wave(0.3, 17.0)
+            body = f"VDVBW,{ahead:.2f},{aside:.2f},A,{knots:.2f},0.00,A"
+            said = {"forward": (ahead, round(knots, 2)), "starboard": (aside, 0.0)}
+            values = {
+                f"platform_{way}_velocity_wrt_{medium}": round(speed * _KNOT, 4)
+                for way, speeds in said.items()
+                for medium, speed in zip(("sea_water", "ground"), speeds, strict=True)
+            }
+        elif cargo == "adcp_log":
+            east, north = (round(knots * float(f(np.radians(course))), 2) + 0.0 for f in (np.sin, np.cos))
+            heading = round(course, 1) % 360.0
+            body = f"PUHAW,UVH,{east:.2f},{north:.2f},{heading:.1f}"
+            values = {
+                "platform_eastward_velocity_wrt_sea_water": round(east * _KNOT, 4),
+                "platform_northward_velocity_wrt_sea_water": round(north * _KNOT, 4),
+                "platform_orientation": heading,
+            }
+            self._note(now_ns, None, values)
+            return f"${body}\r\n".encode()
+        elif cargo == "anemometer":
+            speed, angle = round(8.0 + wave(2.0, 23.0), 1), round(40.0 + wave(30.0, 41.0), 1)
+            body = f"WIMWV,{angle:05.1f},R,{speed:.1f},M,A"
+            values = {"relative_wind_speed": speed, "relative_wind_from_direction": angle}
+        else:
+            air, humidity, pressure = round(28.0 + wave(1.5, 86400.0), 1), 78.5, round(1009.0 + wave(1.5, 43200.0), 1)
+            body = f"WIXDR,C,{air:.1f},C,0,H,{humidity:.1f},P,0,P,{pressure:.1f},H,0"
+            values = {"air_temperature": air, "relative_humidity": humidity, "air_pressure": pressure}
+        self._note(now_ns, None, values)
+        return sentence(body)
 
     def _say_heading(self, now_ns: int, due_ns: int) -> bytes:
         t_s = due_ns / 1e9

@@ -18,7 +18,7 @@ from drivers import recording
 from drivers.driver import Decoded, Problem
 from drivers.nmea.nmea0183 import Nmea0183
 from drivers.nmea.sentences import LONGEST
-from drivers.simulators.ship import ShipSimulator
+from drivers.simulators.ship import CARGO, ShipSimulator
 from drivers.simulators.simulator import Mischief
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import UNKNOWN, Arrival, TimeSource, isoformat
@@ -761,6 +761,36 @@ def test_everything_the_simulated_ship_said_is_found(heading_hz: int, seed: int,
                 round(s.values[name] / field.resolution) for s in wanted
             ]
     assert {s.mischief for s in said} >= ({"spike", "stuck", "wild"} if heading_hz > 2 else {"spike"})
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10**6), st.lists(st.integers(0, 10**6), max_size=40))
+def test_all_that_the_ship_carries_is_found(seed: int, cuts: list[int]) -> None:
+    ship = ShipSimulator(carries=CARGO, seed=seed)
+    data = b"".join(ship.tick(ns("2026-12-31T23:59:55") + i * 20_000_000) for i in range(600))
+    d = driver()
+    decoded = [item for piece in pieces(data, cuts) for item in d.feed(piece, NOON)] + d.finish()
+    assert not problems(decoded)
+    found: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for frame in frames(decoded):
+        for row in rows([frame]):
+            del row["time"]
+            found.setdefault(frozenset(row), []).append(row)
+    said: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for one_said in ship.take_said():
+        values = {name: float(value) for name, value in one_said.values.items()}
+        empty = {"magnetic_variation"} if "platform_course" in values else set()  # RMC without a variation
+        said.setdefault(frozenset(values.keys() | empty), []).append(values)
+    assert found.keys() == said.keys()
+    assert len(found) == 3 + len(CARGO)
+    for names, wanted in said.items():
+        for ours, theirs in zip(found[names], wanted, strict=True):
+            assert all(abs(ours[name] - value) < 1e-9 for name, value in theirs.items())
+
+
+def test_a_ship_cannot_carry_anything() -> None:
+    with pytest.raises(ValueError, match="cannot carry anchor"):
+        ShipSimulator(carries=("anchor",))
 
 
 def test_a_ship_that_winds_down_says_nothing_more() -> None:
