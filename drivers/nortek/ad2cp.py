@@ -66,9 +66,13 @@ _VELOCITIES = (
     ("sea_water_x_velocity", "sea_water_y_velocity", "sea_water_z_velocity", "sea_water_z_velocity_2"),
 )
 _BOTTOM_VELOCITIES = (
-    tuple(f"bottom_track_{axis}" for axis in ("eastward_velocity", "northward_velocity", "upward_velocity"))
-    + ("bottom_track_upward_velocity_2",),
-    tuple(f"bottom_track_{axis}_velocity" for axis in "xyz") + ("bottom_track_z_velocity_2",),
+    (
+        "bottom_track_eastward_velocity",
+        "bottom_track_northward_velocity",
+        "bottom_track_upward_velocity",
+        "bottom_track_upward_velocity_2",
+    ),
+    ("bottom_track_x_velocity", "bottom_track_y_velocity", "bottom_track_z_velocity", "bottom_track_z_velocity_2"),
 )
 _COORDINATES = ("earth", "instrument", "beam")
 _LOOKS = {4: True, 5: False}  # status bits 25-27: Z up, Z down; all else says nothing of cells above or below

@@ -258,7 +258,8 @@ class SignatureSimulator(Simulator):
         speed = np.round(np.hypot(velocity[0], velocity[1]), decimals)
         direction = np.round(np.degrees(np.arctan2(velocity[0], velocity[1])) % 360, 1) % 360
         echo, correlation = signal
-        sound, heading, pitch, roll = (round(s[key] / d, 1) for key, d in (("sound", 10), ("heading", 100), ("pitch", 100), ("roll", 100)))  # fmt: skip
+        scales = (("sound", 10), ("heading", 100), ("pitch", 100), ("roll", 100))
+        sound, heading, pitch, roll = (round(s[key] / scale, 1) for key, scale in scales)
         pressure, temperature = s["pressure"] / 1000, s["temperature"] / 100
         cells = [round(self.blanking_m + self.cell_m * (1 + i), 1) for i in range(self.cells)]
         status = f"{_STATUS:08X}"
