@@ -132,6 +132,12 @@ _BY_UNIT = {
 """What a unit in the line means where it stands there once and no label is known."""
 
 
+_LOGGED_LABELS = (
+    *("temperature_00", "pressure_00", "temperature_01", "seapressure_00", "depth_00", "period_00", "period_01"),
+)
+"""The channels of an RBRquartz3 as the OOI's parsers take them where the log does not list them: all are active."""
+
+
 class UnitError(ValueError):
     """A unit that its parameter is not known to have."""
 
@@ -319,7 +325,7 @@ class Rbr(RowDriver):
             return self._gen4(line, found)
         if (found := _LOGGED.fullmatch(text)) is not None:
             tokens = [token.strip() for token in found[2].split(b",")[1:]]
-            return self._sample(line, found[1].replace(b"/", b"-"), tokens, step=1e-6)
+            return self._sample(line, found[1].replace(b"/", b"-"), tokens, step=1e-6, otherwise=_LOGGED_LABELS)
         if (found := _XR420.fullmatch(text)) is not None:
             return self._xr420(line, found)
         if NO_TEXT.search(text):
@@ -343,6 +349,7 @@ class Rbr(RowDriver):
         schedule: str = "",
         step: float = 0.0,
         default: float = 1e-4,
+        otherwise: tuple[str, ...] = (),
     ) -> Row | Complaint:
         """The row of a line with these values."""
         if stamp is not None and b"-" in stamp and not is_day(int(stamp[:4]), int(stamp[5:7]), int(stamp[8:10])):
@@ -351,6 +358,8 @@ class Rbr(RowDriver):
         if not step or (units and step != 1e-4):
             return "syntax", "values do not have the decimals of one format: a digit is lost"
         labels = self._labels_of(schedule, units, len(tokens))
+        if isinstance(labels, str) and len(tokens) == len(otherwise) and not (self._labels or self.settings.channels):
+            labels = otherwise
         if isinstance(labels, str):
             return "channels", labels
         units = units or self._units_of(labels)

@@ -146,6 +146,24 @@ def test_rbrquartz3_as_the_ooi_logs_it(name: str, count: int, damaged: int) -> N
     cut_anywhere(Rbr, recording, None, range(1, len(recording), 7))
 
 
+def test_a_logged_rbrquartz3_with_all_its_channels() -> None:
+    """The OOI's presf_de parser takes seven values so, where the log lists no channels."""
+    values = b"4.500000,2991.125000,4.750000,2980.992500,2952.250000,28123456.500000,171756000.250000"
+    line = b"[rbrpresf:DLOGP6]:2023/07/22 06:47:48.250,1690008468250.000000," + values + b"\n"
+    found = one(line)
+    assert found == {
+        "time": "2023-07-22T06:47:48.250000000Z",
+        T: 4.5,
+        P: 2991.125,
+        "sea_water_temperature_2": 4.75,
+        "sea_water_pressure_due_to_sea_water": 2980.9925,
+        "depth": 2952.25,
+        "period_of_pressure_signal": 28.1234565,
+        "period_of_temperature_signal": 171.75600025,
+    }
+    assert kinds(decode(Rbr, b"# Active channels: temperature_00|pressure_00\n" + line)) == ["channels"]
+
+
 def test_xr420() -> None:
     line = b"TIM 070912113000 38.6664 21.5183 10.9601 BV: 11.5916 SN: 021964 FET\r\n"
     wanted = {"time": "2007-09-12T11:30:00.000000000Z", C: 3.86664, T: 21.5183, P: 10.9601, "battery_voltage": 11.5916}
