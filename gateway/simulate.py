@@ -37,6 +37,7 @@ from gateway.config import Endpoint, parse_endpoint
 from gateway.modbus_server import ModbusServer, Slave
 
 KINDS = {
+    "aml": "drivers.simulators.aml:AmlSimulator",
     "paroscientific": "drivers.simulators.paroscientific:ParoscientificSimulator",
     "radar": "drivers.simulators.radar:RadarSimulator",
     "rbr": "drivers.simulators.rbr:RbrSimulator",
