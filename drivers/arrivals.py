@@ -57,38 +57,47 @@ class Arrivals:
         return Arrivals(self.utc_ns[rows], self.monotonic_ns[rows], self.clock[rows], self.clocks)
 
     def __add__(self, later: "Arrivals") -> "Arrivals":
-        known = {key: i for i, key in enumerate(self.clocks)}
-        places = np.array([known.setdefault(key, len(known)) for key in later.clocks], np.int64)
+        clocks, clock = self.clocks, later.clock
+        if later.clocks != clocks:
+            known = {key: i for i, key in enumerate(clocks)}
+            clock = np.array([known.setdefault(key, len(known)) for key in later.clocks], np.int64)[clock]
+            clocks = tuple(known)
         return Arrivals(
             np.concatenate((self.utc_ns, later.utc_ns)),
             np.concatenate((self.monotonic_ns, later.monotonic_ns)),
-            np.concatenate((self.clock, places[later.clock])),
-            tuple(known),
+            np.concatenate((self.clock, clock)),
+            clocks,
         )
 
     def breaks(self) -> Bools:
         """(n - 1,): whether samples of an arrival and of the one before it may not share a Frame, as `Frame.follows`
         sees it."""
-        if len(self.clocks) == 1 and not self.clocks[0][0]:
-            return np.zeros(max(len(self) - 1, 0), np.bool_)
-        of_boot = np.array([bool(boot) for boot, _ in self.clocks])[self.clock[1:]]
-        stepped = np.abs(np.diff(self.utc_ns - self.monotonic_ns)) > _STEP_NS
-        broken: Bools = (np.diff(self.clock) != 0) | (of_boot & stepped)
+        stepped: Bools = np.abs(_steps(self.utc_ns - self.monotonic_ns)) > _STEP_NS
+        if len(self.clocks) == 1:
+            return stepped if self.clocks[0][0] else np.zeros_like(stepped)
+        of_boot = np.array([bool(boot) for boot, _ in self.clocks], np.bool_)[self.clock[1:]]
+        broken: Bools = (_steps(self.clock) != 0) | (of_boot & stepped)
         return broken
 
     def elapsed_ns(self) -> Ints:
         """(n - 1,): what passed between an arrival and the one before it, 0 where that is not known."""
+        if len(self.clocks) == 1 and self.clocks[0][0]:
+            return np.maximum(_steps(self.monotonic_ns), 0)
         boots = [boot for boot, _ in self.clocks]
-        boot = np.array([boots.index(b) if b else -1 for b in boots])[self.clock]
+        boot = np.array([boots.index(b) if b else -1 for b in boots], np.int64)[self.clock]
         same = (boot[1:] == boot[:-1]) & (boot[1:] >= 0)
         known = (self.utc_ns[1:] != NAT) & (self.utc_ns[:-1] != NAT)
-        by_utc = np.where(known, np.diff(self.utc_ns), 0)
-        return np.maximum(np.where(same, np.diff(self.monotonic_ns), by_utc), 0)
+        by_utc = np.where(known, _steps(self.utc_ns), 0)
+        return np.maximum(np.where(same, _steps(self.monotonic_ns), by_utc), 0)
 
     def trusted_ns(self) -> Ints:
         """(n,): UTC where the clock was disciplined or a logger's (of no boot), else `NAT`."""
-        trusted = np.array([disciplined or not boot for boot, disciplined in self.clocks])[self.clock]
+        trusted = np.array([disciplined or not boot for boot, disciplined in self.clocks], np.bool_)[self.clock]
         return np.where(trusted, self.utc_ns, NAT)
+
+
+def _steps(values: Ints) -> Ints:
+    return values[1:] - values[:-1]
 
 
 class Pieces(Sequence[tuple[bytes, Arrival]]):

@@ -137,12 +137,13 @@ class Trail(NamedTuple):
         if not len(self.starts):
             zero, rest = np.zeros(1, np.int64), slice(1, None)
             return Trail(starts[:1], arrivals.take(slice(1)), zero, zero).then(starts[rest], arrivals.take(rest))
-        last = self.arrivals.take(slice(-1, None)) + arrivals
+        joined = self.arrivals + arrivals
+        new = joined.take(slice(len(self.starts) - 1, None))
         return Trail(
             np.concatenate((self.starts, starts)),
-            self.arrivals + arrivals,
-            np.concatenate((self.ticks_ns, self.ticks_ns[-1] + np.cumsum(last.elapsed_ns()))),
-            np.concatenate((self.group, self.group[-1] + np.cumsum(last.breaks()))),
+            joined,
+            np.concatenate((self.ticks_ns, self.ticks_ns[-1] + new.elapsed_ns().cumsum())),
+            np.concatenate((self.group, self.group[-1] + new.breaks().cumsum())),
         )
 
     def since(self, offset: int) -> "Trail":
