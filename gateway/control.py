@@ -196,6 +196,10 @@ class NoGateway(Exception):
     """No gateway answers; the message says why and what to do."""
 
 
+class NotRunning(NoGateway):
+    """None runs there."""
+
+
 # ---- the gateway's side ----------------------------------------------------------------------------------------------
 
 
@@ -508,7 +512,7 @@ class ControlClient:
             with _address(directory) as address:
                 return cls(*await asyncio.open_unix_connection(address, limit=_CLIENT_LINE_BYTES))
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-            raise NoGateway(f"no gateway runs on {directory}: `tidegate gateway run` starts it") from error
+            raise NotRunning(f"no gateway runs on {directory}; `tidegate gateway run` starts one") from error
         except PermissionError as error:
             raise NoGateway(f"the gateway on {directory} belongs to {_owner(directory)}") from error
         except OSError as error:
@@ -559,9 +563,9 @@ def _owner(directory: Path) -> str:
     for path in (directory / NAME, directory, directory.parent):
         try:
             name = pwd.getpwuid(path.stat().st_uid).pw_name
-        except PermissionError:
+        except OSError:
             continue
-        except (OSError, KeyError):
+        except KeyError:
             break
         return f"{name}: write `sudo -u {name}` in front of the command"
     return "another user: become that user by `sudo -u`"
@@ -577,6 +581,7 @@ __all__ = [
     "GetStatus",
     "LogEvent",
     "NoGateway",
+    "NotRunning",
     "OpenConsole",
     "Say",
     "StatusEvent",

@@ -24,7 +24,7 @@ from textual.widgets import ContentSwitcher, Footer, OptionList, RichLog, Static
 from textual.widgets.option_list import Option
 
 from gateway.console import Refused, Words
-from gateway.control import ControlClient, LogEvent, NoGateway, StatusEvent, Subscribe, Watch
+from gateway.control import ControlClient, LogEvent, NoGateway, NotRunning, StatusEvent, Subscribe, Watch
 from gateway.health import FieldStatus, InstrumentStatus, Status
 from gateway.talk import shown
 
@@ -429,13 +429,15 @@ class Top(App[None]):
         while True:
             try:
                 self._client = await ControlClient.connect(self._directory)
+            except NotRunning:
+                self._nobody(f"No gateway runs on {self._directory}.", start=True)
             except NoGateway as error:
-                self._nobody(str(error))
+                self._nobody(f"{error}.", start=False)
             else:
                 try:
                     await self._follow(self._client)
                 except (NoGateway, Refused) as error:
-                    self._nobody(str(error))
+                    self._nobody(f"{error}.", start=False)
                 finally:
                     client, self._client = self._client, None
                     await client.close()
@@ -450,8 +452,9 @@ class Top(App[None]):
         async for event in client.events():
             if isinstance(event, StatusEvent):
                 self._status, self._told_s = event.status, time.monotonic()
-                self.remove_class("nobody")
-                self.screen.remove_class("nobody")
+                if self.screen.has_class("nobody"):
+                    self.screen.remove_class("nobody")
+                    self.query_one("#instruments", OptionList).focus()
                 self._draw()
             elif isinstance(event, LogEvent):
                 self._logged(event)
@@ -459,17 +462,17 @@ class Top(App[None]):
                 for piece in self._pieces.feed(event):
                     self._overheard(piece)
 
-    def _nobody(self, why: str) -> None:
+    def _nobody(self, why: str, *, start: bool) -> None:
         self._status = None
         self.screen.add_class("nobody")
-        told = Text.assemble(
-            (f"{why}\n\n", "bold"),
-            "Start it here:\n\n",
-            f"    tidegate gateway run {self._config}\n\n",
-            "or, where it is a service:\n\n",
-            "    sudo systemctl start tidegate-gateway\n\n",
-            "This screen goes on by itself as soon as it runs.",
-        )
+        told = Text(f"{why}\n\n", style="bold")
+        if start:
+            told = Text.assemble(
+                told,
+                (f"Start one:\n\n    tidegate gateway run {self._config}\n\n", "not bold"),
+                ("or, where it is a service:\n\n    sudo systemctl start tidegate-gateway\n\n", "not bold"),
+                ("This screen goes on by itself as soon as one runs.", "not bold"),
+            )
         self.query_one("#notice", Static).update(told)
 
     def _logged(self, event: LogEvent) -> None:

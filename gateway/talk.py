@@ -126,7 +126,7 @@ class Terminal:
 
     def show(self, line: str, mark: str = "") -> None:
         """A line above."""
-        self._write(f"\r\x1b[K{mark}{line}\r\n")
+        self._write(f"\r\x1b[K{mark}{line}\n")
         self.draw()
 
     def note(self, line: str) -> None:
@@ -206,6 +206,7 @@ class Talk:
         self._said_s = time.monotonic()
         self._typed: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._over = asyncio.Event()
+        self._leaving = False
         self.failed = False
 
     async def run(self) -> None:
@@ -256,7 +257,8 @@ class Talk:
                 case ConsoleLeft(left_s=left_s):
                     self._out.note(f"{_span(left_s)} left")
                 case ConsoleEnded(why=why):
-                    self._out.note(f"the console is over: {why}")
+                    if not self._leaving:
+                        self._out.note(f"the console is over: {why}")
                     return
                 case Dropped(why=why):
                     self.failed = True
@@ -287,6 +289,7 @@ class Talk:
                 await self._say(text + self._ending)
         if self._terminal is None:
             await self._fallen_silent()
+        self._leaving = True
         with contextlib.suppress(Refused):
             await self._client.ask(CloseConsole())
 
