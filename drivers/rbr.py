@@ -82,7 +82,7 @@ _COMMANDS = (
 _REFUSED = re.compile(rb"%s(?:E\d{4}|ERR-\d{3}) [ -~]*" % _PREFIX)
 _CONVERSATION = re.compile(
     rb"%s(?:"
-    rb"#[ -~]*"
+    rb"# ?[A-Za-z][ -~]*"
     rb"|(?:%s)(?: (?:[A-Za-z][\w|]*|\d{1,3}))*(?: \w+ ?= ?[ -~]*)?,?"  # a command, its echo, its reply
     rb"|WRN-\d{3} [ -~]*|Logger (?:started|stopped)[ -~]*"
     rb")? *" % (_PREFIX, _COMMANDS)
@@ -478,7 +478,8 @@ class Rbr(RowDriver):
             counts = np.array([int(row.values[1]) for row in rows], np.float64)
             c0, c1, c2, c3 = map(float, form.units)
             x = np.log(2.0**30 / counts - 1)
-            kelvin = 1 / (c0 + x * (c1 + x * (c2 + x * c3)))
+            with np.errstate(all="ignore"):  # what comes of wrong coefficients is then implausible
+                kelvin = 1 / (c0 + x * (c1 + x * (c2 + x * c3)))
             value = Value("sea_water_temperature", 1e-5)
             schema = _schema((value,))
             return Samples(schema, time, {value.name: np.round(kelvin - 273.15, 5)}, {})

@@ -181,6 +181,8 @@ def test_rbrsolo_counts_need_coefficients() -> None:
     told = "calibration 1 datetime = 20201119143309, c0 = 3.4734802e-003, c1 = -253.39276e-006"
     told += ", c2 = 2.4292235e-006, c3 = -81.1e-009\r\n"
     assert column(decode(Rbr, told.encode() + counts), T) == [round(wanted, 5)]
+    nonsense = decode(Rbr, counts, {"coefficients": (0.0, 0.0, 0.0, 0.0)})
+    assert kinds(nonsense) == ["implausible"]
     floats = b", ".join(b"c%d = %s" % (i, pack(">f", v).hex().encode()) for i, v in enumerate(c))
     assert column(decode(Rbr, b"calibration 1 " + floats + b"\r\n" + counts), T) == [pytest.approx(wanted, abs=1e-4)]
 
