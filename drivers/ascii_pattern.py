@@ -319,11 +319,11 @@ class AsciiPattern(Driver):
         if not isinstance(settings, Settings):
             raise ValueError(f"{instrument}: an ASCII instrument needs settings: pattern or pattern_file")
         super().__init__(instrument, settings)
-        self._resolved = settings.resolved()
-        self.pattern = self._resolved.pattern
+        self.resolved = settings.resolved()
+        self.pattern = self.resolved.pattern
         self._lines = Lines()
         self._records = [
-            _Record(self._resolved, i, instrument, round(self.pattern.utc_offset_h * 3600) * _NS)
+            _Record(self.resolved, i, instrument, round(self.pattern.utc_offset_h * 3600) * _NS)
             for i in range(len(self.pattern.records))
         ]
 
@@ -332,16 +332,16 @@ class AsciiPattern(Driver):
         return [Settings.model_validate({"pattern": name}) for name in shipped() if shipped_pattern(name).unmistakable]
 
     def schemas(self) -> Sequence[Schema]:
-        return [schema for schema, _ in self._resolved.schemas]
+        return [schema for schema, _ in self.resolved.schemas]
 
     def description(self) -> Mapping[str, Any]:
         told: dict[str, Any] = {"manufacturer": self.pattern.manufacturer}
         if self.pattern.models:
             told["model"] = ", ".join(self.pattern.models)
-        if self._resolved.labels:
-            told["labels"] = self._resolved.labels
-        if self._resolved.coefficients:
-            told["calibration"] = {name: c.model_dump() for name, c in self._resolved.coefficients.items()}
+        if self.resolved.labels:
+            told["labels"] = self.resolved.labels
+        if self.resolved.coefficients:
+            told["calibration"] = {name: c.model_dump() for name, c in self.resolved.coefficients.items()}
         return told
 
     def start(self) -> bytes:
@@ -374,14 +374,14 @@ class AsciiPattern(Driver):
         rest = [i for i, line in enumerate(lines) if line]
         said = len(rest)
         matched: list[list[_Matched]] = []
-        for forms in self._resolved.forms:
+        for forms in self.resolved.forms:
             found: list[_Matched] = []
             for form in forms:
                 if rest and (got := _fitting(form, text if len(rest) == said else None, lines, rest)):
                     found.append(got[0])
                     rest = got[1]
             matched.append(found)
-        for form in self._resolved.ignored:
+        for form in self.resolved.ignored:
             rest = [i for i in rest if form.regex.fullmatch(lines[i]) is None]
         source = _Source(block, lines)
         items: list[tuple[int, Decoded]] = []
@@ -395,7 +395,7 @@ class AsciiPattern(Driver):
 
     @cached_property
     def _unfit(self) -> str:
-        forms = [form.line for forms in self._resolved.forms for form in forms]
+        forms = [form.line for forms in self.resolved.forms for form in forms]
         more = f" or {len(forms) - 1} others" if len(forms) > 1 else ""
         return f"the line does not fit {forms[0]!r}{more}: damaged, or said by another instrument or setting"
 

@@ -199,6 +199,17 @@ def _tokens(line: str) -> Iterator[tuple[str, str]]:
             yield ("blank" if token[0] == " " else "text"), token
 
 
+def closing(tokens: list[tuple[str, str]], i: int) -> int:
+    """Where the bracket that token `i` opens is closed."""
+    depth = 0
+    for k in range(i, len(tokens)):
+        if tokens[k][0] == "bracket":
+            depth += 1 if tokens[k][1] in "[<" else -1
+            if depth == 0:
+                return k
+    return len(tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """What a group of a line's regular expression captures: `what` is `value`, `time`, `checksum`, `begin` or `end`
@@ -219,8 +230,10 @@ class Form:
         """Fields that it gives, in order."""
         self.profiles: set[str] = set()
         self._pattern, self._cells = pattern, record.cells
+        self.cell_count = record.cells.count if record.cells else 0
         tokens = list(_tokens(line.replace("{columns}", pattern.columns_text)))
         self._brackets(tokens)  # so that what follows finds each one closed
+        self.tokens = tokens
         regex = b" *+" + self._sequence(tokens, 0).encode("latin-1") + b"[ \t]*+"
         self.regex = re.compile(regex)
         self.search = re.compile(b"^%s$" % regex, re.MULTILINE)
@@ -252,7 +265,7 @@ class Form:
         while i < len(tokens):
             kind, token = tokens[i]
             if kind == "bracket":
-                end = self._closing(tokens, i)
+                end = closing(tokens, i)
                 inner = tokens[i + 1 : end]
                 if token == "[":
                     out.append(f"(?:{self._sequence(inner, cell)})?")
@@ -276,15 +289,6 @@ class Form:
                 before = before if token in "<>" else "place"
             i += 1
         return "".join(out)
-
-    def _closing(self, tokens: list[tuple[str, str]], i: int) -> int:
-        depth = 0
-        for k in range(i, len(tokens)):
-            if tokens[k][0] == "bracket":
-                depth += 1 if tokens[k][1] in "[<" else -1
-                if depth == 0:
-                    return k
-        return len(tokens)
 
     def _place(self, name: str, rest: list[tuple[str, str]], cell: int, *, padded: bool) -> str:
         padding = " *+" if padded else ""
