@@ -4,6 +4,9 @@ It pings from the start, as a deployed instrument does. A BREAK (on a line witho
 it and brings the prompt; `CS` and carriage return start it again. At the prompt it echoes, answers `CB?`, `TT?` and
 `PS0`, takes any other command of two letters as a setting, and refuses the rest.
 
+With `bottom_track` it also tracks the surface above it, as bottom track of an upward-looking instrument does. With
+`hexadecimal` it speaks Hex-ASCII, as after `CF11010`: each ensemble as digits, then CR LF.
+
 The side lobes of 20 degree beams meet the surface before the main lobe does, so the cells in the last 6 % of the range
 to the surface, and all beyond, are bad. Mischief falls on the east velocity of the middle cell.
 """
@@ -47,16 +50,43 @@ _VARIABLE = np.dtype(
     {
         "names": [
             *("id", "ensemble", "clock", "ensemble_high", "self_test", "sound_speed", "depth_dm", "heading", "pitch"),
-            *("roll", "salinity", "temperature", "adc", "status", "pressure_dapa", "pressure_variance", "y2k"),
+            *(
+                "roll",
+                "salinity",
+                "temperature",
+                "spread",
+                "adc",
+                "status",
+                "pressure_dapa",
+                "pressure_variance",
+                "y2k",
+            ),
         ],
         "formats": [
             *("<u2", "<u2", "(7,)u1", "u1", "<u2", "<u2", "<u2", "<u2", "<i2"),
-            *("<i2", "<u2", "<i2", "(8,)u1", "<u4", "<i4", "<u4", "(8,)u1"),
+            *("<i2", "<u2", "<i2", "(3,)u1", "(8,)u1", "<u4", "<i4", "<u4", "(8,)u1"),
         ],
-        "offsets": [0, 2, 4, 11, 12, 14, 16, 18, 20, 22, 24, 26, 34, 42, 48, 52, 57],
+        "offsets": [0, 2, 4, 11, 12, 14, 16, 18, 20, 22, 24, 26, 31, 34, 42, 48, 52, 57],
         "itemsize": 65,
     }
 )
+
+
+_BOTTOM = np.dtype(
+    {
+        "names": ["id", "pings", "range_cm", "velocity", "correlation", "echo", "percent", "rssi", "range_high"],
+        "formats": ["<u2", "<u2", *("(4,)<u2", "(4,)<i2", "(4,)u1", "(4,)u1", "(4,)u1", "(4,)u1", "(4,)u1")],
+        "offsets": [0, 2, 16, 24, 32, 36, 40, 72, 77],
+        "itemsize": 85,
+    }
+)
+_SHARES = (
+    "percent_of_three_beam_solutions",
+    "percent_of_rejected_transformations",
+    "percent_of_pings_with_bad_beams",
+    "percent_of_four_beam_solutions",
+)
+_ADC = (118, 175, 79, 79, 79, 86, 132, 159)
 
 
 def pd0(blocks: Sequence[bytes]) -> bytes:
@@ -86,6 +116,8 @@ class WorkhorseSimulator(Simulator):
     cell_m: float = 1.0
     height_m: float = 0.6
     serial: int = 18655
+    bottom_track: bool = False
+    hexadecimal: bool = False
     seed: int = 0
     mischief: Mischief = field(default_factory=Mischief)
 
@@ -185,8 +217,11 @@ class WorkhorseSimulator(Simulator):
         variable["sound_speed"], variable["depth_dm"], variable["salinity"] = sound, round(above_m * 10), salinity
         variable["heading"], variable["pitch"], variable["roll"] = heading, pitch, roll
         variable["temperature"], variable["pressure_dapa"] = temperature, pressure
-        variable["adc"] = [118, 175, 79, 79, 79, 86, 132, 159]
+        variable["adc"] = _ADC
+        spread = rng.integers(0, 4, 3).tolist()
+        variable["spread"], variable["pressure_variance"] = spread, 2
 
+        bottom, tracked = self._track(rng, above_m) if self.bottom_track else (b"", {})
         self._sample += 1
         self.said.append(
             Said(
@@ -204,19 +239,51 @@ class WorkhorseSimulator(Simulator):
                     "built_in_test_result": 0,
                     "device_status": 0,
                     "sea_water_pressure_due_to_sea_water": pressure / 1000,
+                    "standard_deviation_of_heading": float(spread[0]),
+                    "standard_deviation_of_pitch": spread[1] / 10,
+                    "standard_deviation_of_roll": spread[2] / 10,
+                    "standard_deviation_of_sea_water_pressure": 0.002,
+                    **{f"adc_channel_{n}": counts for n, counts in enumerate(_ADC)},
                     **_profiles(velocity, correlation, echo, percent),
+                    **tracked,
                 },
                 mischief,
             )
         )
         blocks = ((0x0100, velocity.astype("<i2")), (0x0200, correlation), (0x0300, echo), (0x0400, percent))
-        return pd0(
+        ensemble = pd0(
             [
                 self._fixed_leader(),
                 variable.tobytes(),
                 *(id_.to_bytes(2, "little") + block.tobytes() for id_, block in blocks),
+                *([bottom] if bottom else []),
             ]
         )
+        return ensemble.hex().upper().encode() + b"\r\n" if self.hexadecimal else ensemble
+
+    def _track(self, rng: np.random.Generator, above_m: float) -> tuple[bytes, dict[str, float | int | None]]:
+        """(the bottom track's block, its values by name): the surface above it, seen by four beams; one of them loses
+        it at times."""
+        block = np.zeros((), _BOTTOM)
+        block["id"], block["pings"] = 0x0600, 1
+        range_cm = np.rint(above_m * 100 + rng.normal(0, 8, 4)).astype(np.int64)
+        range_cm[rng.integers(0, 4)] *= int(rng.random() > 0.2)
+        velocity = np.rint(rng.normal(0, 60, 4)).astype(np.int64)
+        if not range_cm.all():
+            velocity[:] = _BAD
+        block["range_cm"], block["range_high"] = range_cm & 0xFFFF, range_cm >> 16
+        block["velocity"], block["correlation"] = velocity, rng.integers(230, 256, 4)
+        block["echo"], block["rssi"] = rng.integers(60, 120, 4), rng.integers(60, 120, 4)
+        block["percent"] = [0, 0, 0, 100] if range_cm.all() else [0, 0, 100, 0]
+        values: dict[str, float | int | None] = {}
+        for i, axis in enumerate(("eastward", "northward", "upward", "error")):
+            mm = int(velocity[i])
+            values[f"bottom_track_{axis}_velocity"] = None if mm == _BAD else mm / 1000
+            values[f"bottom_track_range_beam_{i + 1}"] = int(range_cm[i]) / 100 if range_cm[i] else None
+            for name, part in (("correlation", "correlation"), ("echo_intensity", "echo"), ("signal_strength", "rssi")):
+                values[f"bottom_track_{name}_beam_{i + 1}"] = int(block[part][i])
+            values[f"bottom_track_{_SHARES[i]}"] = int(block["percent"][i])
+        return block.tobytes(), values
 
     def _fixed_leader(self) -> bytes:
         fixed = np.zeros((), _FIXED)
@@ -280,17 +347,11 @@ def _profiles(
     """The profiles as a decoder must find them, by name."""
     values: dict[str, list[float | None] | list[int]] = {}
     axes = ("eastward_sea_water_velocity", "northward_sea_water_velocity", "upward_sea_water_velocity", _ERROR)
-    shares = (
-        "percent_of_three_beam_solutions",
-        "percent_of_rejected_transformations",
-        "percent_of_pings_with_bad_beams",
-        "percent_of_four_beam_solutions",
-    )
     for i in range(4):
         values[axes[i]] = [None if mm == _BAD else mm / 1000 for mm in velocity[:, i].tolist()]
         values[f"{_CORRELATION}_beam_{i + 1}"] = correlation[:, i].tolist()
         values[f"{_ECHO}_beam_{i + 1}"] = echo[:, i].tolist()
-        values[shares[i]] = percent[:, i].tolist()
+        values[_SHARES[i]] = percent[:, i].tolist()
     return values
 
 

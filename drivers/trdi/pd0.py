@@ -1,118 +1,85 @@
-"""Teledyne RDI's PD0: the binary ensembles of Workhorse, Sentinel, RiverPro, Long Ranger and other ADCPs.
+"""Teledyne RDI's PD0: the ensembles of Workhorse, Ocean Surveyor, Sentinel V, RiverPro, Pinnacle and other ADCPs.
 
-Theory of operation. An ensemble begins with 7F 7F and its length, holds a table of offsets to typed blocks, and ends
-with the sum of all its bytes modulo 65536 (manuals that say 65535 are wrong). Three things decide that bytes are an
-ensemble: a header that can be one, the checksum, and blocks that agree with the number of cells. Framing goes from
-the first byte to the last: where 7F 7F is not the start of an ensemble, the search goes on one byte later, so an
-ensemble that a wrong length swallowed is still found. Running sums over the buffer make every checksum one
-subtraction, so that hostile bytes cost no more than honest ones. A header that cannot be one is given up as soon as
-that can be seen, so that a damaged length does not hold back what follows.
+`drivers.trdi.framing` finds the ensembles, binary or in hexadecimal, and `drivers.trdi.blocks` their typed blocks. The
+same block of many ensembles is gathered into one array. Ensembles of equal geometry become one Frame; a change of
+cells, coordinates, orientation or blocks gives a new Schema (RiverPro changes its cells at will).
 
-Decoding gathers the same block of many ensembles into one array. Ensembles of equal geometry become one Frame; a
-change of cells, coordinates, orientation or blocks gives a new Schema (RiverPro changes its cells at will).
+What has a geometry or a time of its own is a Frame of its own beside the ensemble's (kind `adcp`): the vertical beam
+(`adcp_vertical_beam`), the surface layer of river ADCPs (`adcp_surface_layer`), and what VmDas and WinRiver wrote of
+the ship (`drivers.trdi.navigation`).
 
-What is decoded: the fixed and variable leader (clock, attitude, water temperature, salinity, sound speed, pressure,
-depth, self test and error status), velocity, correlation, echo intensity, percent good, and bottom track. All else
-(vertical beam, navigation, NMEA of WinRiver, ADC counts, standard deviations, the status block) is passed over and
-stays in the raw log. Salinity, sound speed, depth and attitude are as the ensemble has them, measured or set by
-command; the pressure of an instrument without a pressure sensor is missing.
+Salinity, sound speed, depth and attitude are as the ensemble has them, measured or set by command; the pressure of an
+instrument without a pressure sensor is missing. Beam velocities are positive toward the transducer; bottom track gives
+the motion of the bottom past the instrument. A transformation matrix (block 3200h) is told in the description.
 
-Sources: Workhorse Commands and Output Data Format (P/N 957-6156), chapter "PD0 Output Data Format"; the sum modulo
-65536 from recordings. Velocities: beams are positive toward the transducer; bottom track gives the motion of the
-bottom past the instrument.
+Sources: Workhorse Commands and Output Data Format (P/N 957-6156), chapter "PD0 Output Data Format"; the manuals of
+Sentinel V, RiverPro and Pathfinder for their blocks; the sum modulo 65536 from recordings.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field as Setting
+from pydantic import field_validator
 
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
-from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource
-from tidegate.frame import MISSING_INT, Cells, Column, Field, Frame, Missing, Reasons, Schema
-from tidegate.vocabulary import parameter
+from drivers.trdi import blocks as b
+from drivers.trdi.blocks import BAD_VELOCITY, Blocks, Columns, beams, locate, stretches, times_of
+from drivers.trdi.framing import Ensembles, Framer, Ints, Mask
+from drivers.trdi.navigation import Said, vmdas, winriver
+from tidegate.clock import NAT, Arrival, TimeSource
+from tidegate.frame import Cells, Field, Frame, Missing, Schema
 
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
-SYNC = 0x7F
-NOISE = 4096
-"""Endless noise is reported in pieces of this many bytes."""
 _PIECE = 1 << 20  # a longer feed is worked off in pieces of this size, so that memory stays bounded
-
-_FIXED, _VARIABLE, _VELOCITY, _CORRELATION, _ECHO, _PERCENT_GOOD, _BOTTOM = range(7)
-_IDS = (0x0000, 0x0080, 0x0100, 0x0200, 0x0300, 0x0400, 0x0600)
-_BYTES_PER_CELL = {0x0100: 8, 0x0200: 4, 0x0300: 4, 0x0400: 4, 0x0500: 4}
-_MOST_PADDING = 32  # spare bytes that an instrument may leave behind its last cell
-
-_FIXED_LEADER = np.dtype(
-    {
-        "names": ["system", "beam_angle", "cells", "pings", "size_cm", "coordinates", "available", "first_cm"],
-        "formats": ["u1", "u1", "u1", "<u2", "<u2", "u1", "u1", "<u2"],
-        "offsets": [4, 5, 9, 10, 12, 25, 31, 32],
-        "itemsize": 34,
-    }
-)
-_VARIABLE_LEADER = np.dtype(
-    {
-        "names": [
-            "ensemble",
-            "clock",
-            "ensemble_high",
-            "self_test",
-            "sound_speed",
-            "depth_dm",
-            "heading",
-            "pitch",
-            "roll",
-            "salinity",
-            "temperature",
-        ],
-        "formats": ["<u2", "(7,)u1", "u1", "<u2", "<u2", "<u2", "<u2", "<i2", "<i2", "<u2", "<i2"],
-        "offsets": [2, 4, 11, 12, 14, 16, 18, 20, 22, 24, 26],
-        "itemsize": 28,
-    }
-)
-_STATUS = np.dtype({"names": ["status"], "formats": ["<u4"], "offsets": [42], "itemsize": 46})
-_PRESSURE = np.dtype({"names": ["pressure_dapa"], "formats": ["<i4"], "offsets": [48], "itemsize": 52})
-_Y2K = np.dtype({"names": ["clock"], "formats": ["(8,)u1"], "offsets": [57], "itemsize": 65})
-_BOTTOM_TRACK = np.dtype(
-    {
-        "names": ["range_cm", "velocity", "correlation", "echo", "percent_good"],
-        "formats": ["(4,)<u2", "(4,)<i2", "(4,)u1", "(4,)u1", "(4,)u1"],
-        "offsets": [16, 24, 32, 36, 40],
-        "itemsize": 44,
-    }
-)
-_BOTTOM_RANGE_HIGH = np.dtype({"names": ["high"], "formats": ["(4,)u1"], "offsets": [77], "itemsize": 81})
 
 _INSTRUMENT_SERIAL = slice(54, 58)
 _PRESSURE_SENSOR = 0x20  # "sensors available": the depth bit stands for the pressure sensor
-_BAD_VELOCITY = -32768
-_UNREAL_VELOCITY = 32000
+_NO_READING = 0xFFFF
 
-_FREQUENCIES_KHZ = (75, 150, 300, 600, 1200, 2400)
-_BEAM_ANGLES = {0: 15, 1: 20, 2: 30}
+_FREQUENCIES_KHZ = (75, 150, 300, 600, 1200, 2400, 38)
+_SENTINEL_V_KHZ = (38.4, 76.8, 153.6, 307.2, 491.52, 983.04, 2457.6)
+_BEAM_ANGLES = (15, 20, 30)
 _COORDINATES = ("beam", "instrument", "ship", "earth")
+_MODELS = {
+    **dict.fromkeys((4, 5), "Broadband"),
+    **dict.fromkeys((6, 9, 19, 37, 53), "Navigator"),
+    **dict.fromkeys((8, 16, 43, 50, 51, 52, 77, 78), "Workhorse"),
+    **dict.fromkeys((14, 23), "Ocean Surveyor"),
+    **dict.fromkeys((47, 66), "Sentinel V"),
+    **dict.fromkeys((41, 55), "DVS"),
+    10: "Rio Grande",
+    11: "H-ADCP",
+    28: "ChannelMaster",
+    31: "StreamPro",
+    34: "Explorer",
+    44: "RiverRay",
+    56: "RiverPro",
+    59: "Meridian",
+    61: "Pinnacle",
+    67: "Pathfinder",
+    73: "Pioneer",
+    74: "Tasman",
+    76: "Wayfinder",
+}
+"""By the version number of the firmware."""
 _ERROR = "indicative_error_from_multibeam_acoustic_doppler_velocity_profiler_in_sea_water"
-
-
-def _beams(name: str) -> tuple[str, ...]:
-    return tuple(f"{name}_beam_{beam}" for beam in (1, 2, 3, 4))
-
+_BEAM_VELOCITY = "radial_sea_water_velocity_toward_instrument"
+_CORRELATION = "beam_consistency_indicator_from_multibeam_acoustic_doppler_velocity_profiler_in_sea_water"
+_ECHO = "signal_intensity_from_multibeam_acoustic_doppler_velocity_sensor_in_sea_water"
+_PERCENT_GOOD = "proportion_of_acceptable_signal_returns_from_acoustic_instrument_in_sea_water"
 
 _VELOCITIES = (
-    _beams("radial_sea_water_velocity_toward_instrument"),
+    beams(_BEAM_VELOCITY),
     ("sea_water_x_velocity", "sea_water_y_velocity", "sea_water_z_velocity", _ERROR),
     ("starboard_sea_water_velocity", "forward_sea_water_velocity", "upward_sea_water_velocity", _ERROR),
     ("eastward_sea_water_velocity", "northward_sea_water_velocity", "upward_sea_water_velocity", _ERROR),
 )
 _BOTTOM_VELOCITIES = (
-    _beams("bottom_track_velocity"),
+    beams("bottom_track_velocity"),
     *(
         tuple(f"bottom_track_{axis}_velocity" for axis in axes)
         for axes in (
@@ -122,18 +89,20 @@ _BOTTOM_VELOCITIES = (
         )
     ),
 )
-_CORRELATIONS = _beams("beam_consistency_indicator_from_multibeam_acoustic_doppler_velocity_profiler_in_sea_water")
-_ECHOES = _beams("signal_intensity_from_multibeam_acoustic_doppler_velocity_sensor_in_sea_water")
-_BEAM_PERCENT_GOOD = _beams("proportion_of_acceptable_signal_returns_from_acoustic_instrument_in_sea_water")
+_CORRELATIONS, _ECHOES = beams(_CORRELATION), beams(_ECHO)
+_STATUSES = beams("measurement_status")
 _COMBINED_PERCENT_GOOD = (
     "percent_of_three_beam_solutions",
     "percent_of_rejected_transformations",
     "percent_of_pings_with_bad_beams",
     "percent_of_four_beam_solutions",
 )
-_BOTTOM_RANGES = _beams("bottom_track_range")
-_BOTTOM_CORRELATIONS = _beams("bottom_track_correlation")
-_BOTTOM_ECHOES = _beams("bottom_track_echo_intensity")
+_BOTTOM_RANGES = beams("bottom_track_range")
+_BOTTOM_CORRELATIONS = beams("bottom_track_correlation")
+_BOTTOM_ECHOES = beams("bottom_track_echo_intensity")
+_BOTTOM_RSSI = beams("bottom_track_signal_strength")
+_SPREAD = ("standard_deviation_of_heading", "standard_deviation_of_pitch", "standard_deviation_of_roll")
+_ADC = tuple(f"adc_channel_{n}" for n in range(8))
 
 
 class _Geometry(NamedTuple):
@@ -148,11 +117,18 @@ class _Geometry(NamedTuple):
     correlation: int
     echo: int
     percent_good: int
-    bottom: int
-    bottom_range_high: int
     status: int
+    bottom: int
+    bottom_high: int
+    spread: int
+    error_status: int
     pressure: int
+    pressure_spread: int
     y2k: int
+    health: int
+    vertical_range: int
+    sentinel_adc: int
+    events: int
 
 
 _GEOMETRY_OF_COLUMNS = [
@@ -163,12 +139,12 @@ _GEOMETRY_OF_COLUMNS = [
 
 # Percent good counts pings of each beam in beam coordinates, and kinds of solution in all others.
 def _percent_good(coordinates: int) -> tuple[str, ...]:
-    return _BEAM_PERCENT_GOOD if coordinates == 0 else _COMBINED_PERCENT_GOOD
+    return beams(_PERCENT_GOOD) if coordinates == 0 else _COMBINED_PERCENT_GOOD
 
 
 def _bottom_percent_good(coordinates: int) -> tuple[str, ...]:
     if coordinates == 0:
-        return _beams("bottom_track_percent_good")
+        return beams("bottom_track_percent_good")
     return tuple(f"bottom_track_{name}" for name in _COMBINED_PERCENT_GOOD)
 
 
@@ -185,15 +161,29 @@ def _schema(geometry: _Geometry) -> Schema:
         Field.of("depth", resolution=0.1),
         Field.of("built_in_test_result"),
     ]
+    if g.spread:
+        fields += [Field.of(name, resolution=1.0 if "heading" in name else 0.1) for name in _SPREAD]
+        fields += [Field.of(name) for name in _ADC]
     if g.pressure:
         fields.append(Field.of("sea_water_pressure_due_to_sea_water", resolution=0.001))
-    if g.status:
+    if g.pressure_spread:
+        fields.append(Field.of("standard_deviation_of_sea_water_pressure"))
+    if g.error_status:
         fields.append(Field.of("device_status"))
+    if g.health:
+        fields += [
+            Field.of(name)
+            for name in (
+                *("leak_sensor_a", "leak_sensor_b"),
+                *("transmit_voltage", "transmit_current", "transducer_impedance"),
+            )
+        ]
     for present, names in (
         (g.velocity, _VELOCITIES[g.coordinates]),
         (g.correlation, _CORRELATIONS),
         (g.echo, _ECHOES),
         (g.percent_good, _percent_good(g.coordinates)),
+        (g.status, _STATUSES),
     ):
         if present:
             fields.extend(Field.of(name, profile=True) for name in names)
@@ -202,359 +192,64 @@ def _schema(geometry: _Geometry) -> Schema:
         fields.extend(Field.of(name) for name in _BOTTOM_VELOCITIES[g.coordinates])
         for names in (_BOTTOM_CORRELATIONS, _BOTTOM_ECHOES, _bottom_percent_good(g.coordinates)):
             fields.extend(Field.of(name) for name in names)
+    if g.bottom_high:
+        fields += [Field.of(name) for name in _BOTTOM_RSSI]
+    if g.vertical_range:
+        fields.append(Field.of("vertical_beam_range"))
+        fields += [Field.of(f"vertical_beam_{what}") for what in ("echo_intensity", "signal_strength", "status")]
+    if g.sentinel_adc:
+        fields.append(Field.of("supply_voltage", resolution=0.01))
+    if g.events:
+        fields += [Field.of("device_fault_count"), Field.of("device_fault_code")]
     cells = Cells(g.cells, g.first_cm / 100, g.size_cm / 100, bool(g.upward)) if g.cells else None
     return Schema("adcp", tuple(fields), cells)
 
 
-class _Layout(NamedTuple):
-    """The offset table of a header."""
-
-    size: int
-    """Bytes of the ensemble without its checksum."""
-    offsets: tuple[int, ...]
+_FOUR = (("velocity", b.VELOCITY, 8), ("correlation", b.CORRELATION, 4), ("echo", b.ECHO, 4))
+_PROFILES = (*_FOUR, ("percent_good", b.PERCENT_GOOD, 4), ("status", b.STATUS, 4))
 
 
-def _layout(head: bytes) -> _Layout | None:
-    """The table in a header (from 7F 7F to the last offset); None where no ensemble can have such a header."""
-    words = np.frombuffer(head, "<u2")
-    size, offsets = int(words[1]), tuple(words[3:].tolist())
-    increasing = all(a < b for a, b in pairwise(offsets))
-    if (
-        not increasing
-        or offsets[-1] + 2 > size
-        or offsets[1] - offsets[0] < _FIXED_LEADER.itemsize
-        or (offsets[2] if len(offsets) > 2 else size) - offsets[1] < _VARIABLE_LEADER.itemsize
-    ):
-        return None
-    return _Layout(size, offsets)
-
-
-@dataclass(slots=True)
-class _Damage:
-    """A failed ensemble that is not reported yet, because a good one may still be found inside it."""
-
-    kind: str
-    message: str
-    end: int
-
-
-class _Ensembles(NamedTuple):
-    """Good ensembles of one buffer, in order. `starts` are indices of the buffer."""
-
-    starts: list[int]
-    layouts: list[_Layout]
-
-
-class _Framer:
-    """Finds the ensembles in a stream. Offsets are absolute: counted from the first byte ever fed.
-
-    Bytes from `_unreported` on are kept; those before `_judged` are known to start no ensemble. A failed ensemble, or
-    noise, is reported when a good ensemble, its own end, or `NOISE` bytes have been reached, so that what is reported
-    depends on the bytes alone and not on how they were cut.
-    """
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._base = 0  # of the first byte kept
-        self._end = 0  # of all bytes fed
-        self._judged = 0
-        self._unreported = 0
-        self._needed = 0  # nothing can be decided before the stream is this long
-        self._damage: _Damage | None = None
-        self._arrivals: list[tuple[int, Arrival]] = []
-        self._layouts: dict[bytes, _Layout | None] = {}
-        self._problems: list[Problem] = []
-        self.buffer = b""
-
-    @property
-    def base(self) -> int:
-        """Offset of `buffer[0]`."""
-        return self._base
-
-    def feed(self, data: bytes, at: Arrival) -> tuple[_Ensembles, list[Problem]] | None:
-        """The ensembles that `data` completed; None where it cannot have completed any."""
-        if not self._arrivals or self._arrivals[-1][1] != at:
-            self._arrivals.append((self._end, at))
-        self._pieces.append(data)
-        self._end += len(data)
-        return None if self._end < self._needed else self._search(final=False)
-
-    def finish(self) -> tuple[_Ensembles, list[Problem]]:
-        """What is left, judged as it stands."""
-        return self._search(final=True)
-
-    def forget(self) -> None:
-        """Drops what needs to be kept no longer. The buffer's indices are void after it."""
-        self._pieces = [self.buffer[self._unreported - self._base :]]
-        self.buffer = b""
-        self._base = self._unreported
-        keep = 0
-        while keep + 1 < len(self._arrivals) and self._arrivals[keep + 1][0] <= self._base:
-            keep += 1
-        del self._arrivals[:keep]
-
-    def arrival(self, offset: int) -> Arrival:
-        """When the byte at `offset` arrived."""
-        found = UNKNOWN
-        for start, at in self._arrivals:
-            if start > offset:
-                break
-            found = at
-        return found
-
-    def arrivals(self, offsets: Ints) -> tuple[Ints, list[Arrival]]:
-        """(index into the list for each offset, arrivals of the pieces that are kept)."""
-        starts = np.array([start for start, _ in self._arrivals], np.int64)
-        return np.searchsorted(starts, offsets, side="right") - 1, [at for _, at in self._arrivals]
-
-    def _search(self, *, final: bool) -> tuple[_Ensembles, list[Problem]]:
-        self.buffer = buffer = b"".join(self._pieces)
-        good = _Ensembles([], [])
-        self._problems = []
-        waits_for = 0
-        for start, checksum_is_good in self._candidates(buffer):
-            offset = self._base + start
-            if offset < self._judged:
-                continue
-            verdict = self._judge(buffer, start)
-            if verdict is None:
-                continue
-            if isinstance(verdict, int):
-                # More bytes are needed to tell what it is.
-                if not final:
-                    waits_for = self._base + verdict
-                    self._judged = offset
-                    break
-                if not self._in_damage(offset):
-                    self._report(offset)
-                    self._damage = _Damage("truncated", "the stream ends inside an ensemble", self._end)
-            elif not checksum_is_good:
-                if not self._in_damage(offset):
-                    self._report(offset)
-                    message = _checksum_message(buffer, start, verdict)
-                    self._damage = _Damage("checksum", message, offset + verdict.size + 2)
-            else:
-                self._report(offset)
-                good.starts.append(start)
-                good.layouts.append(verdict)
-                self._judged = self._unreported = offset + verdict.size + 2
-        if not waits_for:
-            half_a_sync = bool(buffer) and buffer[-1] == SYNC and not final
-            self._judged = max(self._judged, self._end - half_a_sync)
-        if final:
-            self._report(self._end)
-        elif self._damage and self._damage.end <= self._judged:
-            self._report(self._damage.end)
-        if not self._damage:
-            self._report(self._judged - (self._judged - self._unreported) % NOISE)
-        self._needed = waits_for
-        return good, self._problems
-
-    def _candidates(self, buffer: bytes) -> list[tuple[int, bool]]:
-        """(index, whether its checksum is good) of everything that may start an ensemble, and of every 7F 7F too near
-        to the end of the buffer to tell."""
-        data = np.frombuffer(buffer, np.uint8)
-        first = self._judged - self._base
-        pairs = (data[first:-1] == SYNC) & (data[first + 1 :] == SYNC)
-        starts = np.flatnonzero(pairs) + first
-        told = starts[starts + 8 <= len(data)]
-        types = data[told + 5].astype(np.int64)
-        size = _u16(data, told + 2)
-        likely = (types >= 2) & (_u16(data, told + 6) == 6 + 2 * types) & (size >= 6 + 2 * types)
-        told, size = told[likely], size[likely]
-        checked = told + size + 2 <= len(data)
-        good = np.zeros(len(told), np.bool_)
-        if checked.any():
-            at, end = told[checked], (told + size)[checked]
-            sums = np.zeros(len(data) - first + 1, np.uint32)
-            np.cumsum(data[first:], dtype=np.uint32, out=sums[1:])
-            good[checked] = ((sums[end - first] - sums[at - first]) & 0xFFFF) == _u16(data, end)
-        found = list(zip(told.tolist(), good.tolist(), strict=True))
-        return found + [(start, False) for start in starts[starts + 8 > len(data)].tolist()]
-
-    def _judge(self, buffer: bytes, start: int) -> _Layout | int | None:
-        """The layout of the ensemble that `start` begins; None where it can begin none; the least length of the
-        buffer at which more can be said. All three depend on the bytes of that ensemble alone."""
-        if len(buffer) < start + 8:
-            return start + 8
-        head_end = start + 6 + 2 * buffer[start + 5]
-        if len(buffer) < head_end:
-            return head_end
-        head = buffer[start:head_end]
-        try:
-            layout = self._layouts[head]
-        except KeyError:
-            if len(self._layouts) >= 1024:
-                self._layouts.clear()
-            layout = self._layouts[head] = _layout(head)
-        if layout is None:
-            return None
-        last = start + layout.offsets[-1]
-        if len(buffer) < last + 2:
-            return last + 2
-        fixed, variable = start + layout.offsets[0], start + layout.offsets[1]
-        if buffer[fixed : fixed + 2] != b"\x00\x00" or buffer[variable : variable + 2] != b"\x80\x00":
-            return None
-        # A profile block's size is known, so here a wrong length of the whole shows before all of it has come.
-        per_cell = _BYTES_PER_CELL.get(buffer[last] | buffer[last + 1] << 8)
-        if per_cell:
-            padding = start + layout.size - last - 2 - per_cell * buffer[fixed + 9]
-            if not 0 <= padding <= _MOST_PADDING:
-                return None
-        end = start + layout.size + 2
-        return layout if end <= len(buffer) else end
-
-    def _in_damage(self, offset: int) -> bool:
-        """Whether this is but a false start within an ensemble that already failed."""
-        return self._damage is not None and offset < self._damage.end
-
-    def _report(self, upto: int) -> None:
-        """Makes Problems of the bytes from `_unreported` to `upto`."""
-        if self._damage:
-            end = min(self._damage.end, upto)
-            self._add(self._damage.kind, self._damage.message, end)
-            self._damage = None
-        while self._unreported < upto:
-            end = min(self._unreported + NOISE, upto)
-            message = f"{end - self._unreported} bytes that are no PD0 ensemble: check baud rate and output format"
-            self._add("noise", message, end)
-
-    def _add(self, kind: str, message: str, end: int) -> None:
-        start = self._unreported
-        data = self.buffer[start - self._base : end - self._base]
-        self._problems.append(problem(kind, message, start, data, self.arrival(start)))
-        self._unreported = end
-
-
-def _u16(data: Bytes, at: Ints) -> Ints:
-    return data[at] | data[at + 1].astype(np.int64) << 8
-
-
-def _checksum_message(buffer: bytes, start: int, layout: _Layout) -> str:
-    end = start + layout.size
-    stored = buffer[end] | buffer[end + 1] << 8
-    true = int(np.frombuffer(buffer, np.uint8, layout.size, start).sum()) & 0xFFFF
-    return f"ensemble of {layout.size + 2} bytes: its checksum is {stored:04X}, its bytes sum to {true:04X}"
-
-
-@dataclass(slots=True)
-class _Blocks:
-    """Where the blocks of some ensembles lie: `at` and `width` (n, 7) by `_FIXED` … `_BOTTOM`; -1 and 0: no block."""
-
-    starts: Ints
-    sizes: Ints
-    at: Ints
-    width: Ints
-
-    def take(self, rows: Any) -> "_Blocks":
-        return _Blocks(self.starts[rows], self.sizes[rows], self.at[rows], self.width[rows])
-
-
-def _blocks(data: Bytes, good: _Ensembles) -> _Blocks:
-    """Reads the ids of all blocks of all ensembles."""
-    n = len(good.starts)
-    blocks = _Blocks(
-        np.array(good.starts, np.int64),
-        np.array([layout.size for layout in good.layouts], np.int64),
-        np.full((n, len(_IDS)), -1, np.int64),
-        np.zeros((n, len(_IDS)), np.int64),
-    )
-    types = np.array([len(layout.offsets) for layout in good.layouts], np.int64)
-    for count in np.unique(types).tolist():
-        rows = np.flatnonzero(types == count)
-        table = np.array([good.layouts[row].offsets for row in rows.tolist()], np.int64)
-        at = blocks.starts[rows, None] + table
-        width = np.diff(table, axis=1, append=blocks.sizes[rows, None])
-        ids = _u16(data, at)
-        for block, id_ in enumerate(_IDS):
-            found = ids == id_
-            column = found.argmax(axis=1)  # the first, should there be several
-            present = found.any(axis=1)
-            line = np.arange(len(rows))[present]
-            blocks.at[rows[present], block] = at[line, column[present]]
-            blocks.width[rows[present], block] = width[line, column[present]]
-    return blocks
-
-
-def _gather(data: Bytes, at: Ints, dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
-    """The records that begin at `at`, as a structured array (n,)."""
-    return _rows(data, at, dtype.itemsize).view(dtype)[:, 0]
-
-
-def _rows(data: Bytes, at: Ints, width: int) -> Bytes:
-    """The `width` bytes from each of `at`, as (n, width)."""
-    windows: Bytes = np.ndarray((len(data) - width + 1, width), np.uint8, data, strides=(1, 1))
-    return windows[at]
-
-
-def _geometries(data: Bytes, blocks: _Blocks) -> tuple[Ints, Mask]:
+def _geometries(blocks: Blocks) -> tuple[Ints, Mask]:
     """((n, fields of `_Geometry`), whether the blocks are long enough for the cells)."""
-    fixed = _gather(data, blocks.at[:, _FIXED], _FIXED_LEADER)
+    fixed = blocks.gather(b.FIXED, b.FIXED_LEADER)
     cells = fixed["cells"].astype(np.int64)
-    profiles = blocks.at[:, _VELOCITY : _PERCENT_GOOD + 1] >= 0
-    needed = 2 + cells[:, None] * np.array([8, 4, 4, 4])
-    fits = (blocks.width[:, _VELOCITY : _PERCENT_GOOD + 1] >= needed) | ~profiles
-    bottom = blocks.at[:, _BOTTOM] >= 0
-    fits_bottom = (blocks.width[:, _BOTTOM] >= _BOTTOM_TRACK.itemsize) | ~bottom
-    present = (profiles & (cells > 0)[:, None]).astype(np.int64)
-    variable = blocks.width[:, _VARIABLE]
-    keys = {
+    columns = [column for _, column, _ in _PROFILES]
+    profiles = blocks.at[:, columns] >= 0
+    needed = 2 + cells[:, None] * np.array([size for _, _, size in _PROFILES])
+    fits = ((blocks.width[:, columns] >= needed) | ~profiles).all(axis=1)
+    bottom = blocks.at[:, b.BOTTOM] >= 0
+    fits &= (blocks.width[:, b.BOTTOM] >= b.BOTTOM_TRACK.itemsize) | ~bottom
+    present = profiles & (cells > 0)[:, None]
+    variable, width = blocks.width[:, b.VARIABLE], blocks.width
+    health = (variable >= b.HEALTH.itemsize) & np.isin(fixed["firmware"], (67, 74, 76))
+    keys: dict[str, npt.NDArray[Any]] = {
         "cells": cells,
         "size_cm": fixed["size_cm"],
         "first_cm": fixed["first_cm"],
         "coordinates": fixed["coordinates"] >> 3 & 3,
         "upward": fixed["system"] >> 7,
-        "velocity": present[:, 0],
-        "correlation": present[:, 1],
-        "echo": present[:, 2],
-        "percent_good": present[:, 3],
+        **{name: present[:, i] for i, (name, _, _) in enumerate(_PROFILES)},
         "bottom": bottom,
-        "bottom_range_high": blocks.width[:, _BOTTOM] >= _BOTTOM_RANGE_HIGH.itemsize,
-        "status": variable >= _STATUS.itemsize,
-        "pressure": variable >= _PRESSURE.itemsize,
-        "y2k": variable >= _Y2K.itemsize,
+        "bottom_high": width[:, b.BOTTOM] >= b.BOTTOM_HIGH.itemsize,
+        "spread": variable >= b.SPREAD.itemsize,
+        "error_status": variable >= b.ERROR_STATUS.itemsize,
+        "pressure": variable >= b.PRESSURE.itemsize,
+        "pressure_spread": variable >= b.PRESSURE_SPREAD.itemsize,
+        "y2k": variable >= b.Y2K.itemsize,
+        "health": health,
+        "vertical_range": width[:, b.VERTICAL_RANGE] >= b.VERTICAL_RANGE_BLOCK.itemsize,
+        "sentinel_adc": width[:, b.SENTINEL_ADC] >= b.SENTINEL_ADC_BLOCK.itemsize,
+        "events": width[:, b.EVENTS] >= b.EVENT_LOG.itemsize,
     }
-    stacked = np.stack([np.asarray(keys[name], np.int64) for name in _Geometry._fields], axis=1)
-    return stacked, fits.all(axis=1) & fits_bottom
+    return np.stack([np.asarray(keys[name], np.int64) for name in _Geometry._fields], axis=1), fits
 
 
-@dataclass(slots=True)
-class _Columns:
-    """Columns under construction, with the reasons of what is missing and the rows that hold unreal values."""
-
-    columns: dict[str, Column] = field(default_factory=dict)
-    reasons: dict[str, Reasons] = field(default_factory=dict)
-    unreal: dict[str, Mask] = field(default_factory=dict)
-
-    def add(self, name: str, values: npt.NDArray[Any], absent: Mask | None = None, why: int = Missing.INVALID) -> None:
-        """Takes the values of one parameter; those outside its plausible span, unless `absent`, are refused."""
-        p = parameter(name)
-        low, high = p.plausible
-        column: npt.NDArray[Any] = values.astype(np.int64 if p.integer else np.float64)
-        unreal: Mask | None = None
-        if column.size and (column.max() > high or column.min() < low):
-            out = (column > high) | (column < low)
-            unreal = out if absent is None else out & ~absent
-        for mask, reason in ((absent, why), (unreal, Missing.IMPLAUSIBLE)):
-            if mask is not None and mask.any():
-                column[mask] = MISSING_INT if p.integer else np.nan
-                reasons = self.reasons.setdefault(name, np.zeros(column.shape, np.uint8))
-                reasons[mask] = reason
-        if unreal is not None and unreal.any():
-            self.unreal[name] = np.asarray(unreal.reshape(len(unreal), -1).any(axis=1))
-        self.columns[name] = column
-
-    def add_four(self, names: Sequence[str], values: npt.NDArray[Any], absent: Mask | None = None) -> None:
-        """`values` (n, …, 4): one parameter for each of the four."""
-        for i, name in enumerate(names):
-            self.add(name, values[..., i], None if absent is None else absent[..., i])
-
-
-def _decode(data: Bytes, blocks: _Blocks, geometry: _Geometry) -> tuple[Ints, _Columns]:
+def _decode(blocks: Blocks, geometry: _Geometry) -> tuple[Ints, Columns]:
     """(time, NAT where the clock makes no sense; columns) of ensembles of one geometry."""
-    g, n, out = geometry, len(blocks.starts), _Columns()
-    fixed = _gather(data, blocks.at[:, _FIXED], _FIXED_LEADER)
-    leader = _gather(data, blocks.at[:, _VARIABLE], _VARIABLE_LEADER)
+    g, out = geometry, Columns()
+    fixed = blocks.gather(b.FIXED, b.FIXED_LEADER)
+    leader = blocks.gather(b.VARIABLE, b.VARIABLE_LEADER)
+    no_sensor = fixed["available"] & _PRESSURE_SENSOR == 0
     out.add("ensemble_number", leader["ensemble"] + leader["ensemble_high"].astype(np.int64) * 65536)
     out.add("platform_orientation", leader["heading"] / 100)
     out.add("platform_pitch_fore_up", leader["pitch"] / 100)
@@ -564,63 +259,186 @@ def _decode(data: Bytes, blocks: _Blocks, geometry: _Geometry) -> tuple[Ints, _C
     out.add("speed_of_sound_in_sea_water", leader["sound_speed"])
     out.add("depth", leader["depth_dm"] / 10)
     out.add("built_in_test_result", leader["self_test"])
+    if g.spread:
+        spread = blocks.gather(b.VARIABLE, b.SPREAD)
+        for name, part, scale in zip(_SPREAD, ("heading", "pitch", "roll"), (1, 10, 10), strict=True):
+            out.add(name, spread[part] / scale)
+        for i, name in enumerate(_ADC):
+            out.add(name, spread["adc"][:, i])
     if g.pressure:
-        pressure = _gather(data, blocks.at[:, _VARIABLE], _PRESSURE)["pressure_dapa"] / 1000
-        no_sensor = fixed["available"] & _PRESSURE_SENSOR == 0
+        pressure = blocks.gather(b.VARIABLE, b.PRESSURE)["dapa"] / 1000
         out.add("sea_water_pressure_due_to_sea_water", pressure, no_sensor, Missing.NOT_GIVEN)
-    if g.status:
-        out.add("device_status", _gather(data, blocks.at[:, _VARIABLE], _STATUS)["status"])
-
-    def profile(block: int, dtype: str) -> npt.NDArray[Any]:
-        width = 4 * g.cells * np.dtype(dtype).itemsize
-        return _rows(data, blocks.at[:, block] + 2, width).view(dtype).reshape(n, g.cells, 4)
-
+    if g.pressure_spread:
+        deviation = blocks.gather(b.VARIABLE, b.PRESSURE_SPREAD)["dapa"] / 1000
+        unset = deviation > 1000  # firmware that does not compute it leaves any bytes
+        out.add("standard_deviation_of_sea_water_pressure", deviation, no_sensor | unset, Missing.NOT_GIVEN)
+    if g.error_status:
+        out.add("device_status", blocks.gather(b.VARIABLE, b.ERROR_STATUS)["status"])
+    if g.health:
+        health = blocks.gather(b.VARIABLE, b.HEALTH)
+        for name, part in (("leak_sensor_a", "leak_a"), ("leak_sensor_b", "leak_b")):
+            out.add(name, health[part])
+        for name, part in (
+            ("transmit_voltage", "voltage"),
+            ("transmit_current", "current"),
+            ("transducer_impedance", "impedance"),
+        ):
+            out.add(name, health[part] / 1000, health[part] == _NO_READING)
     if g.velocity:
-        velocity = profile(_VELOCITY, "<i2")
-        out.add_four(_VELOCITIES[g.coordinates], velocity / 1000, velocity == _BAD_VELOCITY)
-    if g.correlation:
-        out.add_four(_CORRELATIONS, profile(_CORRELATION, "u1"))
-    if g.echo:
-        out.add_four(_ECHOES, profile(_ECHO, "u1"))
-    if g.percent_good:
-        out.add_four(_percent_good(g.coordinates), profile(_PERCENT_GOOD, "u1"))
+        velocity = blocks.profile(b.VELOCITY, "<i2", g.cells, 4)
+        out.add_four(_VELOCITIES[g.coordinates], velocity / 1000, velocity == BAD_VELOCITY)
+    for present, block, names in (
+        (g.correlation, b.CORRELATION, _CORRELATIONS),
+        (g.echo, b.ECHO, _ECHOES),
+        (g.percent_good, b.PERCENT_GOOD, _percent_good(g.coordinates)),
+        (g.status, b.STATUS, _STATUSES),
+    ):
+        if present:
+            out.add_four(names, blocks.profile(block, "u1", g.cells, 4))
     if g.bottom:
-        bottom = _gather(data, blocks.at[:, _BOTTOM], _BOTTOM_TRACK)
-        range_cm = bottom["range_cm"].astype(np.int64)
-        if g.bottom_range_high:
-            range_cm += _gather(data, blocks.at[:, _BOTTOM], _BOTTOM_RANGE_HIGH)["high"].astype(np.int64) << 16
-        velocity = bottom["velocity"]
-        out.add_four(_BOTTOM_RANGES, range_cm / 100, range_cm == 0)  # 0: this beam found no bottom
-        out.add_four(_BOTTOM_VELOCITIES[g.coordinates], velocity / 1000, velocity == _BAD_VELOCITY)
-        out.add_four(_BOTTOM_CORRELATIONS, bottom["correlation"])
-        out.add_four(_BOTTOM_ECHOES, bottom["echo"])
-        out.add_four(_bottom_percent_good(g.coordinates), bottom["percent_good"])
+        _bottom(blocks, g, out)
+    if g.vertical_range:
+        vertical = blocks.gather(b.VERTICAL_RANGE, b.VERTICAL_RANGE_BLOCK)
+        out.add("vertical_beam_range", vertical["range_mm"] / 1000, vertical["range_mm"] == 0)
+        out.add("vertical_beam_echo_intensity", vertical["echo"])
+        out.add("vertical_beam_signal_strength", vertical["rssi"])
+        out.add("vertical_beam_status", vertical["status"])
+    if g.sentinel_adc:
+        out.add("supply_voltage", blocks.gather(b.SENTINEL_ADC, b.SENTINEL_ADC_BLOCK)["voltage"] / 100)
+    if g.events:
+        _events(blocks, out)
     clock = leader["clock"].astype(np.int64)
     year = clock[:, 0] + np.where(clock[:, 0] < 80, 2000, 1900)
     if g.y2k:
-        y2k = _gather(data, blocks.at[:, _VARIABLE], _Y2K)["clock"].astype(np.int64)
+        y2k = blocks.gather(b.VARIABLE, b.Y2K)["clock"].astype(np.int64)
         kept = np.isin(y2k[:, 0], (19, 20))  # firmware that does not keep the second clock leaves zeros
         year = np.where(kept, y2k[:, 0] * 100 + y2k[:, 1], year)
         clock = np.where(kept[:, None], y2k[:, 1:], clock)
-    return _times(year, clock), out
+    return times_of(year, clock), out
 
 
-def _times(year: Ints, clock: Ints) -> Ints:
-    """UTC nanoseconds of a real-time clock: `clock` (n, 7) holds year, month, day, hour, minute, second, 1/100 s. NAT
-    where it shows no time that there is."""
-    month, day = clock[:, 1], clock[:, 2]
-    months = np.where((month >= 1) & (month <= 12), (year - 1970) * 12 + month - 1, 0).astype("M8[M]")
-    days = months.astype("M8[D]") + (day - 1)
-    valid = (month >= 1) & (month <= 12) & (days.astype("M8[M]") == months)
-    valid &= (clock[:, 3:] < np.array([24, 60, 60, 100])).all(axis=1)
-    hundredths = ((days.astype(np.int64) * 24 + clock[:, 3]) * 60 + clock[:, 4]) * 60 + clock[:, 5]
-    hundredths = hundredths * 100 + clock[:, 6]
-    times: Ints = np.where(valid, hundredths * 10_000_000, NAT)
-    return times
+def _bottom(blocks: Blocks, g: _Geometry, out: Columns) -> None:
+    bottom = blocks.gather(b.BOTTOM, b.BOTTOM_TRACK)
+    range_cm = bottom["range_cm"].astype(np.int64)
+    if g.bottom_high:
+        high = blocks.gather(b.BOTTOM, b.BOTTOM_HIGH)
+        range_cm += high["range_high"].astype(np.int64) << 16
+        out.add_four(_BOTTOM_RSSI, high["rssi"])
+    velocity = bottom["velocity"]
+    out.add_four(_BOTTOM_RANGES, range_cm / 100, range_cm == 0)  # 0: this beam found no bottom
+    out.add_four(_BOTTOM_VELOCITIES[g.coordinates], velocity / 1000, velocity == BAD_VELOCITY)
+    out.add_four(_BOTTOM_CORRELATIONS, bottom["correlation"])
+    out.add_four(_BOTTOM_ECHOES, bottom["echo"])
+    out.add_four(_bottom_percent_good(g.coordinates), bottom["percent_good"])
+
+
+def _events(blocks: Blocks, out: Columns) -> None:
+    count = blocks.gather(b.EVENTS, b.EVENT_LOG)["count"]
+    told = (count > 0) & (blocks.width[:, b.EVENTS] >= b.FIRST_EVENT.itemsize)
+    code = np.zeros(len(blocks), np.int64)
+    if told.any():
+        code[told] = blocks.take(told).gather(b.EVENTS, b.FIRST_EVENT)["code"]
+    out.add("device_fault_count", count)
+    out.add("device_fault_code", code, ~told, Missing.NOT_GIVEN)
+
+
+# ---- profiles with a geometry of their own ---------------------------------------------------------------------------
+
+
+def _vertical_beam(blocks: Blocks, times: Ints, upward: Ints) -> list[Said]:
+    """The vertical beam's profiles; its cells are told by a leader of its own."""
+    rows = np.flatnonzero(blocks.width[:, b.VERTICAL_LEADER] >= b.VERTICAL_BEAM.itemsize)
+    if not len(rows):
+        return []
+    parts = (
+        (b.VERTICAL_VELOCITY, f"{_BEAM_VELOCITY}_beam_5", "<i2"),
+        (b.VERTICAL_CORRELATION, f"{_CORRELATION}_beam_5", "u1"),
+        (b.VERTICAL_ECHO, f"{_ECHO}_beam_5", "u1"),
+        (b.VERTICAL_PERCENT_GOOD, f"{_PERCENT_GOOD}_beam_5", "u1"),
+    )
+    leader = blocks.take(rows).gather(b.VERTICAL_LEADER, b.VERTICAL_BEAM)
+    cells = leader["cells"].astype(np.int64)
+    there = blocks.width[rows][:, [block for block, _, _ in parts]] >= 2 + cells[:, None] * np.array([2, 1, 1, 1])
+    keys = np.column_stack([cells, leader["size_cm"], leader["first_cm"], upward[rows], there])
+    told: list[Said] = []
+    for same in stretches(keys):
+        count, size_cm, first_cm, up, *present = keys[same.start].tolist()
+        if not 0 < count <= 1024 or not any(present):
+            continue
+        of = rows[same]
+        mine, out, fields = blocks.take(of), Columns(), []
+        for (block, name, dtype), here in zip(parts, present, strict=True):
+            if here:
+                values = mine.profile(block, dtype, count)
+                if dtype == "<i2":
+                    out.add(name, values / 1000, values == BAD_VELOCITY)
+                else:
+                    out.add(name, values)
+                fields.append(Field.of(name, profile=True))
+        schema = Schema("adcp_vertical_beam", tuple(fields), Cells(count, first_cm / 100, size_cm / 100, bool(up)))
+        later = leader["offset_ms"][same].astype(np.int64) * 1_000_000
+        told.append(Said(schema, of, times[of] + later, out))
+    return told
+
+
+def _surface_layer(blocks: Blocks, times: Ints, upward: Ints, coordinates: Ints) -> list[Said]:
+    """The surface layer's profiles of river ADCPs."""
+    rows = np.flatnonzero(blocks.width[:, b.SURFACE_LEADER] >= b.SURFACE.itemsize)
+    if not len(rows):
+        return []
+    columns = [b.SURFACE_LEADER + 1 + i for i in range(5)]
+    leader = blocks.take(rows).gather(b.SURFACE_LEADER, b.SURFACE)
+    cells = leader["cells"].astype(np.int64)
+    there = blocks.width[rows][:, columns] >= 2 + cells[:, None] * np.array([8, 4, 4, 4, 4])
+    keys = np.column_stack(
+        [cells, leader["size_cm"], leader["first_cm"], upward[rows], coordinates[rows], there],
+    )
+    told: list[Said] = []
+    for same in stretches(keys):
+        count, size_cm, first_cm, up, frame, *present = keys[same.start].tolist()
+        if not count or not any(present):
+            continue
+        of = rows[same]
+        mine, out, fields = blocks.take(of), Columns(), []
+        names_of = (_VELOCITIES[frame], _CORRELATIONS, _ECHOES, _percent_good(frame), _STATUSES)
+        for block, plain, here in zip(columns, names_of, present, strict=True):
+            if here:
+                names = [f"surface_layer_{name}" for name in plain]
+                if block == columns[0]:
+                    values = mine.profile(block, "<i2", count, 4)
+                    out.add_four(names, values / 1000, values == BAD_VELOCITY)
+                else:
+                    out.add_four(names, mine.profile(block, "u1", count, 4))
+                fields += [Field.of(name, profile=True) for name in names]
+        schema = Schema("adcp_surface_layer", tuple(fields), Cells(count, first_cm / 100, size_cm / 100, bool(up)))
+        told.append(Said(schema, of, times[of], out))
+    return told
+
+
+class Settings(DriverSettings):
+    """How to set the instrument up, if it is to be."""
+
+    setup: tuple[str, ...] = Setting(
+        (),
+        description="commands to send once when the port has opened, before CS starts the pinging; none: it is left"
+        " as it is",
+        examples=[["CR1", "WP50", "WN30", "WS0100", "TE00:01:00.00", "TP00:01.20", "EX11111", "CK"]],
+    )
+
+    @field_validator("setup")
+    @classmethod
+    def _known(cls, commands: tuple[str, ...]) -> tuple[str, ...]:
+        for command in commands:
+            if not re.fullmatch(r"#?[A-Z][A-Z0-9?][ -~]{0,60}", command) or command[:2] in ("CS", "CZ"):
+                raise ValueError(
+                    f"{command!r} is no set-up command: write two capital letters and their values, as WN30; CS is sent"
+                    " after the last"
+                )
+        return commands
 
 
 class Pd0(Driver):
-    """Reads PD0 ensembles. It needs no settings and sends nothing: the instrument pings by its own deployment."""
+    """Reads PD0 ensembles. It sends nothing unless `setup` names commands."""
 
     manufacturer: ClassVar[str] = "Teledyne RD Instruments"
     models: ClassVar[tuple[str, ...]] = (
@@ -630,45 +448,106 @@ class Pd0(Driver):
         "Long Ranger",
         "Quartermaster",
         "Ocean Surveyor",
+        "Pinnacle",
         "Sentinel V",
         "RiverPro",
+        "RioPro",
         "Rio Grande",
         "Explorer DVL",
         "Pathfinder DVL",
     )
-    title: ClassVar[str] = "Teledyne RDI ADCPs: PD0 binary ensembles"
+    title: ClassVar[str] = "Teledyne RDI ADCPs: PD0 ensembles, binary or in hexadecimal"
+    Settings: ClassVar[type[DriverSettings]] = Settings
+    lines: ClassVar[tuple[str, ...]] = ("9600 8N1", "115200 8N1", "19200 8N1", "38400 8N1", "57600 8N1")
+    commands: ClassVar[Mapping[str, str]] = {
+        "===": "soft break: stops the pinging and wakes the prompt, where the instrument listens for it; a BREAK of the"
+        " line of 0.3 s or more always does",
+        "CR1": "factory settings",
+        "CF11110": "ensembles and pings by itself, binary, to the line and not to its memory (CF11010: hexadecimal)",
+        "EX11111": "earth coordinates with tilts, three-beam solutions and bin mapping (EX00000: beams)",
+        "EZ1111101": "which sensors are used",
+        "WNnnn": "number of cells",
+        "WSnnnn": "size of a cell, cm",
+        "WPnnn": "pings an ensemble",
+        "BPnnn": "bottom pings an ensemble",
+        "TEhh:mm:ss.ff": "time from ensemble to ensemble",
+        "TPmm:ss.ff": "time from ping to ping",
+        "TTccyy/mm/dd,hh:mm:ss": "sets the clock",
+        "PD0": "output format PD0",
+        "PS0": "says serial number, frequency and firmware",
+        "PT200": "runs all tests",
+        "CK": "keeps the settings",
+        "CS": "starts the pinging",
+    }
+    calibration: ClassVar[str] = (
+        "The instrument gives physical units. Its beams' matrix is told in the birth where the ensembles hold it"
+        " (block 3200h); else it follows from the beam angle, which they always hold."
+    )
+    problems: ClassVar[Mapping[str, str]] = {
+        "checksum": "An ensemble came with wrong bytes: check the cable, its shield and length; lower the baud rate.",
+        "syntax": "An ensemble with a good checksum whose blocks are too short for its cells: a fault of the firmware"
+        " or of the program that wrote the file; keep the raw log.",
+        "truncated": "An ensemble was cut off: the port closed, the power failed, or another program reads it too.",
+        "noise": "Bytes that are no ensemble: a prompt or messages of the instrument, a wrong baud rate, or another"
+        " output format (PD0 is needed).",
+        "implausible": "A value that cannot be, or a clock without a date; it is left out. Check that sensor, or set"
+        " the clock by TT.",
+        "unknown": "Packets of waves data stand between the ensembles; they stay in the raw log. Told once.",
+    }
 
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
         super().__init__(instrument, settings)
-        self._framer = _Framer()
+        self._framer = Framer()
         self._schemas: dict[_Geometry, Schema] = {}
+        self._side: dict[bytes, Schema] = {}
         self._fixed_leader = b""
+        self._matrix: list[list[float]] | None = None
+
+    def start(self) -> bytes:
+        """The set-up commands between a soft break and `CS`; nothing where none are set."""
+        assert isinstance(self.settings, Settings)
+        if not self.settings.setup:
+            return b""
+        return b"===" + b"".join(command.encode("ascii") + b"\r" for command in (*self.settings.setup, "CS"))
 
     def schemas(self) -> Sequence[Schema]:
         """The schemas of the geometries met so far; an ADCP's is known only from its ensembles."""
-        return tuple(self._schemas.values())
+        return (*self._schemas.values(), *self._side.values())
 
     def description(self) -> Mapping[str, Any]:
-        """From the last fixed leader: serial number, firmware, frequency, beam angle, coordinates, pings."""
+        """From the last fixed leader: serial number, firmware, model, and what a transformation of its velocities
+        needs (`tidegate.currents`)."""
         leader = self._fixed_leader
         if not leader:
             return {"manufacturer": self.manufacturer}
-        values = np.frombuffer(leader, _FIXED_LEADER, 1)[0]
-        system = int(values["system"])
-        frequency = system & 7
+        values = np.frombuffer(leader, b.FIXED_LEADER, 1)[0]
+        system, firmware, how = int(values["system"]), int(values["firmware"]), int(values["coordinates"])
         told: dict[str, Any] = {
             "manufacturer": self.manufacturer,
-            "firmware": f"{leader[2]}.{leader[3]:02d}",
-            "coordinates": _COORDINATES[int(values["coordinates"]) >> 3 & 3],
+            "firmware": f"{firmware}.{leader[3]:02d}",
+            "coordinates": _COORDINATES[how >> 3 & 3],
+            "tilts_used": bool(how & 4),
+            "three_beam_solutions": bool(how & 2),
+            "bin_mapping": bool(how & 1),
             "looks": "up" if system & 0x80 else "down",
+            "beam_pattern": "convex" if system & 8 else "concave",
+            "heading_alignment_degree": int(values["alignment"]) / 100,
+            "heading_bias_degree": int(values["bias"]) / 100,
             "pings_per_ensemble": int(values["pings"]),
         }
-        if frequency < len(_FREQUENCIES_KHZ):
-            told["frequency_khz"] = _FREQUENCIES_KHZ[frequency]
-            told["model"] = f"{told['frequency_khz']} kHz ADCP"
-        angle = _BEAM_ANGLES.get(int(values["beam_angle"]) & 3, leader[58] if len(leader) > 58 else 0)
+        frequency = system & 7
+        table = _SENTINEL_V_KHZ if firmware in (47, 66) else _FREQUENCIES_KHZ
+        khz: float | None = {31: 2000, 61: 44}.get(firmware, table[frequency] if frequency < len(table) else None)
+        if khz:
+            told["frequency_khz"] = khz
+        model = _MODELS.get(firmware)
+        if khz or model:
+            told["model"] = " ".join([*([f"{khz:g} kHz"] if khz else []), model or "ADCP"])
+        angle = _beam_angle(leader)
         if angle:
             told["beam_angle_degree"] = angle
+        if self._matrix:
+            told["beam_to_instrument"] = self._matrix
         serial = int.from_bytes(leader[_INSTRUMENT_SERIAL], "little")
         if serial not in (0, 0xFFFFFFFF) and len(leader) >= _INSTRUMENT_SERIAL.stop:
             told["serial"] = str(serial)
@@ -687,57 +566,114 @@ class Pd0(Driver):
         """See `Driver.finish`. An ensemble that was cut off is reported as `truncated`."""
         return self._decoded(*self._framer.finish())
 
-    def _decoded(self, good: _Ensembles, problems: list[Problem]) -> list[Decoded]:
+    def _decoded(self, good: Ensembles, problems: list[Problem]) -> list[Decoded]:
         events: list[tuple[int, Decoded]] = [(p.offset, p) for p in problems]
         if good.starts:
-            data = np.frombuffer(self._framer.buffer, np.uint8)
-            blocks = _blocks(data, good)
-            keys, fits = _geometries(data, blocks)
+            blocks = locate(good)
+            keys, fits = _geometries(blocks)
             for row in np.flatnonzero(~fits).tolist():
                 events.append(self._misfit(blocks, row))
             breaks = np.sort(np.array([offset for offset, _ in events], np.int64))
+            messages = blocks.messages
+            if messages and not fits.all():
+                place = np.cumsum(fits) - 1
+                messages = [b.Message(int(place[m.row]), m.id, m.at, m.width) for m in messages if fits[m.row]]
             blocks, keys = blocks.take(fits), keys[fits]
-            for rows in _stretches(keys[:, _GEOMETRY_OF_COLUMNS]):
-                events += self._frames(data, blocks.take(rows), keys[rows], breaks)
+            if len(blocks):
+                times = np.empty(len(blocks), np.int64)
+                by_clock = np.empty(len(blocks), np.bool_)
+                for rows in stretches(keys[:, _GEOMETRY_OF_COLUMNS]):
+                    events += self._frames(blocks.take(rows), keys[rows], breaks, times[rows], by_clock[rows])
+                events += self._beside(blocks, messages, keys, breaks, times, by_clock)
+                self._describe(blocks)
         self._framer.forget()
         events.sort(key=lambda event: event[0])
         return [decoded for _, decoded in events]
 
-    def _misfit(self, blocks: _Blocks, row: int) -> tuple[int, Problem]:
-        start, size = int(blocks.starts[row]), int(blocks.sizes[row]) + 2
-        offset = start + self._framer.base
+    def _describe(self, blocks: Blocks) -> None:
+        start = int(blocks.at[-1, b.FIXED])
+        self._fixed_leader = blocks.data[start : start + int(blocks.width[-1, b.FIXED])].tobytes()
+        with_matrix = np.flatnonzero(blocks.width[:, b.MATRIX] >= b.MATRIX_BLOCK.itemsize)
+        if len(with_matrix):
+            elements = blocks.take(with_matrix[-1:]).gather(b.MATRIX, b.MATRIX_BLOCK)["elements"][0] / 10000
+            self._matrix = elements.tolist()
+
+    def _misfit(self, blocks: Blocks, row: int) -> tuple[int, Problem]:
+        offset, size = int(blocks.offsets[row]), int(blocks.spans[row])
         message = "an ensemble with a good checksum whose blocks are too short for the cells that its leader declares"
-        data = self._framer.buffer[start : start + size]
+        data = self._framer.bytes_at(offset, size)
         return offset, problem("syntax", message, offset, data, self._framer.arrival(offset))
 
-    def _frames(self, data: Bytes, blocks: _Blocks, keys: Ints, breaks: Ints) -> list[tuple[int, Decoded]]:
+    def _frames(
+        self, blocks: Blocks, keys: Ints, breaks: Ints, times: Ints, by_clock: Mask
+    ) -> list[tuple[int, Decoded]]:
         """Frames of ensembles with equal columns, and the Problems of their values. `keys` are their geometries;
-        `breaks` are the offsets at which a Frame must end."""
-        times, decoded = _decode(data, blocks, _Geometry(*keys[0].tolist()))
-        start = int(blocks.at[-1, _FIXED])
-        self._fixed_leader = self._framer.buffer[start : start + int(blocks.width[-1, _FIXED])]
-        absolute = blocks.starts + self._framer.base
-        piece, arrivals = self._framer.arrivals(absolute)
-        no_clock = times == NAT
-        if no_clock.any():
-            times = np.where(no_clock, np.array([at.utc_ns for at in arrivals], np.int64)[piece], times)
-            decoded.unreal["clock"] = no_clock
+        `breaks` are the offsets at which a Frame must end. Fills in `times` and whether they are `by_clock`."""
+        clock, decoded = _decode(blocks, _Geometry(*keys[0].tolist()))
+        by_clock[:] = clock != NAT
+        if by_clock.all():
+            times[:] = clock
+        else:
+            piece, arrivals = self._framer.arrivals(blocks.offsets)
+            times[:] = np.where(by_clock, clock, np.array([at.utc_ns for at in arrivals], np.int64)[piece])
+            decoded.unreal["clock"] = ~by_clock
         events: list[tuple[int, Decoded]] = []
-        change = np.stack([np.searchsorted(breaks, absolute), _steadiness(arrivals)[piece], no_clock], axis=1)
-        for rows in _stretches(np.concatenate([keys, change], axis=1)):
+        for rows, at in self._unbroken(blocks, breaks, by_clock, keys):
             frame = Frame(
                 self.instrument,
                 self._schema(_Geometry(*keys[rows.start].tolist())),
                 times[rows],
                 {name: column[rows] for name, column in decoded.columns.items()},
-                TimeSource.ARRIVAL if no_clock[rows.start] else TimeSource.INSTRUMENT,
-                arrivals[int(piece[rows.start])],
+                TimeSource.INSTRUMENT if by_clock[rows.start] else TimeSource.ARRIVAL,
+                at,
                 {name: reasons[rows] for name, reasons in decoded.reasons.items()},
             )
-            events.append((int(absolute[rows.start]), frame))
-        if decoded.unreal:
-            events += self._implausible(blocks, decoded)
+            events.append((int(blocks.offsets[rows.start]), frame))
+        return events + self._implausible(blocks, decoded)
+
+    def _beside(
+        self,
+        blocks: Blocks,
+        messages: Sequence[b.Message],
+        keys: Ints,
+        breaks: Ints,
+        times: Ints,
+        by_clock: Mask,
+    ) -> list[tuple[int, Decoded]]:
+        """Frames of what has a geometry or a time of its own."""
+        upward, coordinates = keys[:, _Geometry._fields.index("upward")], keys[:, 3]
+        told = _vertical_beam(blocks, times, upward) + _surface_layer(blocks, times, upward, coordinates)
+        ship = vmdas(blocks)
+        told += [ship] if ship else []
+        if messages:
+            told += winriver(blocks.data, messages, times)
+        events: list[tuple[int, Decoded]] = []
+        for said in told:
+            mine = blocks.take(said.rows)
+            own_time = said.schema.kind in ("vmdas", "winriver_gga")
+            timed = np.ones(len(mine), np.bool_) if own_time else by_clock[said.rows]
+            schema = self._side.setdefault(said.schema.id, said.schema)
+            if len(self._side) > 256:  # hostile geometry must not fill the memory
+                self._side = {schema.id: schema}
+            for rows, at in self._unbroken(mine, breaks, timed, np.zeros((len(mine), 1), np.int64)):
+                frame = Frame(
+                    self.instrument,
+                    schema,
+                    said.times[rows],
+                    {name: column[rows] for name, column in said.columns.columns.items()},
+                    TimeSource.INSTRUMENT if timed[rows.start] else TimeSource.ARRIVAL,
+                    at,
+                    {name: reasons[rows] for name, reasons in said.columns.reasons.items()},
+                )
+                events.append((int(mine.offsets[rows.start]), frame))
+            events += self._implausible(mine, said.columns)
         return events
+
+    def _unbroken(self, blocks: Blocks, breaks: Ints, by_clock: Mask, keys: Ints) -> list[tuple[slice, Arrival]]:
+        """(rows that may share a Frame, when the first of them arrived)."""
+        piece, arrivals = self._framer.arrivals(blocks.offsets)
+        change = np.stack([np.searchsorted(breaks, blocks.offsets), _steadiness(arrivals)[piece], by_clock], axis=1)
+        return [(rows, arrivals[int(piece[rows.start])]) for rows in stretches(np.concatenate([keys, change], axis=1))]
 
     def _schema(self, geometry: _Geometry) -> Schema:
         if geometry not in self._schemas:
@@ -746,37 +682,44 @@ class Pd0(Driver):
             self._schemas[geometry] = _schema(geometry)
         return self._schemas[geometry]
 
-    def _implausible(self, blocks: _Blocks, decoded: _Columns) -> list[tuple[int, Decoded]]:
+    def _implausible(self, blocks: Blocks, decoded: Columns) -> list[tuple[int, Decoded]]:
         events: list[tuple[int, Decoded]] = []
+        if not decoded.unreal:
+            return events
         for row in np.flatnonzero(np.any(list(decoded.unreal.values()), axis=0)).tolist():
             names = ", ".join(name for name, rows in decoded.unreal.items() if rows[row])
-            start, size = int(blocks.starts[row]), int(blocks.sizes[row]) + 2
-            offset = start + self._framer.base
+            offset = int(blocks.offsets[row])
             found = problem(
                 "implausible",
                 f"no such value in the sea; left out of the sample: {names}",
                 offset,
-                self._framer.buffer[start : start + size],
+                self._framer.bytes_at(offset, int(blocks.spans[row])),
                 self._framer.arrival(offset),
             )
             events.append((offset, found))
         return events
 
 
+def _beam_angle(leader: bytes) -> int:
+    """Degrees from the vertical; 0 where the leader does not tell."""
+    code = leader[5] & 3
+    if code < len(_BEAM_ANGLES):
+        return _BEAM_ANGLES[code]
+    if leader[2] in (11, 47, 66):
+        return 25
+    return leader[58] if len(leader) > 58 else 0
+
+
 def _steadiness(arrivals: list[Arrival]) -> Ints:
     """A number for each arrival that changes where a Frame must end: at a new boot, a change of discipline, or a step
     of the wall clock."""
     number, numbers = 0, [0]
-    for a, b in pairwise(arrivals):
-        step_ns = (b.utc_ns - b.monotonic_ns) - (a.utc_ns - a.monotonic_ns)
-        number += a.boot != b.boot or a.disciplined != b.disciplined or abs(step_ns) > 10_000_000
+    for earlier, later in pairwise(arrivals):
+        step_ns = (later.utc_ns - later.monotonic_ns) - (earlier.utc_ns - earlier.monotonic_ns)
+        number += (
+            earlier.boot != later.boot
+            or earlier.disciplined != later.disciplined
+            or (bool(later.boot) and abs(step_ns) > 10_000_000)
+        )
         numbers.append(number)
     return np.array(numbers, np.int64)
-
-
-def _stretches(keys: Ints) -> list[slice]:
-    """The slices of rows in which all keys (n, k) stay the same."""
-    if not len(keys):
-        return []
-    cuts = (np.flatnonzero((keys[1:] != keys[:-1]).any(axis=1)) + 1).tolist()
-    return [slice(a, b) for a, b in zip([0, *cuts], [*cuts, len(keys)], strict=True)]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from drivers.driver import Decoded, Problem, load
 from drivers.simulators.simulator import Mischief
 from drivers.simulators.workhorse import WorkhorseSimulator, pd0
-from drivers.trdi.pd0 import NOISE, Pd0
+from drivers.trdi.framing import NOISE
+from drivers.trdi.pd0 import Pd0
 from tests.drivers.decoded import frames, problems, samples
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import UNKNOWN, Arrival, TimeSource
@@ -57,8 +58,12 @@ def decode(data: bytes, cuts: Iterable[int] = (), at: Arrival = UNKNOWN) -> list
     return decoded + driver.finish()
 
 
-def joined(decoded: Sequence[Decoded]) -> dict[str, np.ndarray]:
-    parts = frames(decoded)
+def of_kind(decoded: Sequence[Decoded], kind: str = "adcp") -> list[Frame]:
+    return [frame for frame in frames(decoded) if frame.schema.kind == kind]
+
+
+def joined(decoded: Sequence[Decoded], kind: str = "adcp") -> dict[str, np.ndarray]:
+    parts = of_kind(decoded, kind)
     columns = {name: np.concatenate([f.columns[name] for f in parts]) for name in parts[0].schema.by_name}
     return {"time": np.concatenate([f.time for f in parts]), **columns}
 
@@ -165,7 +170,7 @@ def test_every_ensemble_is_found_and_every_other_byte_reported(
     name: str, count: int, what: list[tuple[str, int, int]]
 ) -> None:
     decoded = decode((DATA / "adcp" / name).read_bytes())
-    assert sum(map(len, frames(decoded))) == count
+    assert sum(map(len, of_kind(decoded))) == count
     assert problems(decoded) == what
 
 
@@ -233,7 +238,7 @@ def test_a_river_transect_is_consistent() -> None:
     assert (np.diff(ours["ensemble_number"]) == 1).all()
     assert (np.diff(ours["time"]) > 0).all()
     assert str(ours["time"][0].astype("M8[ns]")).startswith("2010-08-10T")
-    (schema,) = {frame.schema for frame in frames(decoded)}
+    (schema,) = {frame.schema for frame in of_kind(decoded)}
     assert schema.cells is not None
     assert (schema.cells.count, schema.cells.upward) == (47, False)
     # It has no pressure sensor, and says 0.
@@ -592,10 +597,21 @@ def test_it_is_installed_and_describes_the_instrument() -> None:
     seed=st.integers(0, 5),
     interval_s=st.sampled_from([1.0, 1.5, 60.0]),
     cut=st.integers(1, 997),
+    bottom_track=st.booleans(),
+    hexadecimal=st.booleans(),
 )
-def test_the_driver_finds_all_that_the_simulator_said(cells: int, seed: int, interval_s: float, cut: int) -> None:
+def test_the_driver_finds_all_that_the_simulator_said(
+    cells: int, seed: int, interval_s: float, cut: int, *, bottom_track: bool, hexadecimal: bool
+) -> None:
     mischief = Mischief(period=5, spikes=(1,), spike_by=2.5, wild=(3,), wild_value=9.0)
-    simulator = WorkhorseSimulator(cells=cells, seed=seed, interval_s=interval_s, mischief=mischief)
+    simulator = WorkhorseSimulator(
+        cells=cells,
+        seed=seed,
+        interval_s=interval_s,
+        bottom_track=bottom_track,
+        hexadecimal=hexadecimal,
+        mischief=mischief,
+    )
     step_ns = round(interval_s * 1e9)
     data = b"".join(simulator.tick(START_NS + i * step_ns // 4) for i in range(24))
     said = simulator.take_said()
