@@ -165,7 +165,7 @@ BEFORE = re.compile(PROMPTS)
 """What may stand before anything on a line: prompts."""
 REFUSAL = re.compile(rb"<(?:Error|ERROR)\b[ -~]*|\?[ A-Za-z]*|[Ee]rror[ -~]*|ERROR[ -~]*")
 CONVERSATION = re.compile(
-    rb"\*(?:[ -~]*)"  # the header of an uploaded file
+    rb"\*(?!\W*\d+\.\d{3,5},)[ -~]*"  # the header of an uploaded file
     rb"|</?[A-Za-z!?][ -~]*"  # XML
     rb"|[A-Za-z]{1,24}(?:[=:][ -~]{0,60})?"  # a command's echo
     rb"|SBE[ -~]*"

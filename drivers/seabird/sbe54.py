@@ -39,7 +39,7 @@ _REFERENCE = re.compile(
     + rb"<RefOscFreq>(\d{6,9}\.\d{3})</RefOscFreq><PCBTempRaw>\d{1,7}</PCBTempRaw>"
     + rb"<RefErrorPPM>(-?\d{1,5}\.\d{3})</RefErrorPPM></Sample>"
 )
-_BEGINS, _ENDS = b"<Sample", b"</Sample>"
+_BEGINS, _ENDS = b"<Sample ", b"</Sample>"
 _OF_A_SAMPLE = re.compile(rb"</?(?:Sample|Time|PressurePSI|PTemp|RefOscFreq|PCBTempRaw|RefErrorPPM)\b")
 _LONGEST_SAMPLE = 1024
 _DEVICE = re.compile(rb"<\w+ DeviceType ?= ?'(\w+)' SerialNumber ?= ?'(\d+)'?>")
