@@ -117,7 +117,7 @@ class Nmea0183(Driver):
         self._optional = self.settings.checksum == "optional"
         self._correct_rollover = self.settings.correct_week_rollover
         self._transducers = Transducers(self.settings.transducers)
-        self._seen: list[Layout] = []
+        self._seen: dict[bytes, Schema] = {}
         self._offset = 0  # of the first pending byte
         self._renew()
 
@@ -134,7 +134,7 @@ class Nmea0183(Driver):
 
     def schemas(self) -> Sequence[Schema]:
         """Those of the sentences seen so far."""
-        return tuple(layout.schema for layout in self._seen)
+        return tuple(self._seen.values())
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
         return self.feed_all([(data, at)])
@@ -312,8 +312,7 @@ class Nmea0183(Driver):
 
     def _frames(self, block: Block, part: _Part, layout: Layout, rows: Ints, utc: Ints) -> list[tuple[int, Decoded]]:
         """Sentences of one type and schema as Frames, each with the offset of its first sample."""
-        if layout not in self._seen:
-            self._seen.append(layout)
+        self._seen.setdefault(layout.schema.id, layout.schema)
         columns, reasons = self._columns(block, part, layout, rows)
         token = part.token[rows]
         time, place = utc[token], block.place[token]

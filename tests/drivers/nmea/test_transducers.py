@@ -136,6 +136,14 @@ def test_missing_and_impossible_values() -> None:
     assert frames(decoded)[0].missing("air_pressure").tolist() == [Missing.IMPLAUSIBLE]
 
 
+def test_endless_kinds_of_lists_are_not_kept() -> None:
+    d = driver(transducers={"T": "air_temperature"})
+    for n in range(600):
+        decoded = d.feed(sentence(f"IIXDR,C,1.0,C,T,X,{n},Y,T{n}"), NOON)
+        assert (len(frames(decoded)), kinds(decoded)) == (1, ["unknown"])
+    assert len(d.schemas()) == 1
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(ValidationError, match="did you mean air_temperature"):
         Nmea0183.Settings.model_validate({"transducers": {"T": "air_temprature"}})

@@ -209,6 +209,9 @@ def test_sentences_as_printed() -> None:
     attitude = said(b"$PASHR,163029.000,158.09,T,-0.30,+0.31,+0.01,0.029,0.029,0.059,1,1*3B\r\n")
     assert (attitude["platform_roll_starboard_down"], attitude["platform_pitch_fore_up"]) == (-0.3, 0.31)
     assert (attitude["platform_orientation"], attitude["uncertainty_of_platform_orientation"]) == (158.09, 0.059)
+    unaligned = one(decode(sentence("PASHR,,,,,,,,,,0")))
+    assert unaligned.missing("platform_orientation").tolist() == [Missing.NOT_GIVEN]
+    assert (unaligned.source, unaligned.columns["gnss_aiding_status"].tolist()) == (TimeSource.ARRIVAL, [0])
     assert said(b"$PRDID,-4.44,2.12,154.25*56\r\n")["platform_pitch_fore_up"] == -4.44
     compass = said(b"$HCHDG,203.6,0.0,E,12.6,W*62\r\n")
     assert (compass["platform_orientation_magnetic"], compass["magnetic_variation"]) == (203.6, -12.6)
