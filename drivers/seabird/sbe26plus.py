@@ -334,4 +334,4 @@ def _complaint(text: bytes) -> tuple[str, str]:
 def _steady(a: Arrival, b: Arrival) -> bool:
     """Whether samples of these arrivals may share a Frame (as `Frame.follows` sees it)."""
     step_ns = (b.utc_ns - b.monotonic_ns) - (a.utc_ns - a.monotonic_ns)
-    return a.boot == b.boot and a.disciplined == b.disciplined and abs(step_ns) <= 10_000_000
+    return a.boot == b.boot and a.disciplined == b.disciplined and (not a.boot or abs(step_ns) <= 10_000_000)
