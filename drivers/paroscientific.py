@@ -22,7 +22,8 @@ degC. The lines of the tilt meters and heaters of the same stream (LILY, IRIS, H
 Pressure is taken as absolute, as these instruments give it: `sea_water_pressure`, or `air_pressure` of a barometer.
 
 Sources: Digiquartz Broadband user's manual 8819-001; MET4 user's manual; the OOI's botpt driver and its tests, whose
-status page tells what P and V are; tests of the WHOI's ds_sensors.
+status page tells what P and V are; tests of the WHOI's ds_sensors; the codes of `UN` and `TU` as several public drivers
+have them.
 """
 
 import re
@@ -141,7 +142,8 @@ class Paroscientific(RowDriver):
         unit: Unit | None = None
         """The unit of pressure, where the instrument is not asked for it."""
         asks: tuple[Ask, ...] = ("P3",)
-        """What a poll asks for: pressure `P3`, its sensor's temperature `Q3`, air temperature `TT`, humidity `RH`."""
+        """What is asked for, one a poll in turn: pressure `P3`, its sensor's temperature `Q3`, air temperature `TT`,
+        humidity `RH`."""
         address: int = Setting(default=1, ge=1, le=98)
         """The unit's id on the line."""
 
@@ -157,6 +159,7 @@ class Paroscientific(RowDriver):
 
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
         self._told: dict[str, str] = {}
+        self._turn = 0
         super().__init__(instrument, settings)
 
     def _renew(self) -> None:
@@ -176,18 +179,22 @@ class Paroscientific(RowDriver):
 
     def start(self) -> bytes:
         """Asks who it is and for its units, and starts P4 where that is wanted."""
+        self._turn = 0
         if self.settings.mode == "autonomous":
             return b""
         asks = ["SN", "MN", "VR", "TU", "UN", *(["P4"] if self.settings.mode == "continuous" else [])]
         return b"".join(self._command(ask) for ask in asks)
 
     def poll(self) -> bytes:
-        """The questions for one sample."""
+        """The next question; a sample is complete when all of `asks` have had their turn."""
         if self.settings.mode != "polled":
             return b""
         if len(self.settings.asks) == 1:
             return self._command(self.settings.asks[0])
-        return b"".join(self._command(_TAG_OF[ask]) + self._command(ask) for ask in self.settings.asks)
+        # Any command ends a measurement that runs, so only one may be under way.
+        ask = self.settings.asks[self._turn % len(self.settings.asks)]
+        self._turn += 1
+        return self._command(_TAG_OF[ask]) + self._command(ask)
 
     @classmethod
     def hail(cls) -> bytes:

@@ -107,10 +107,10 @@ class ParoscientificSimulator(Simulator):
         return self._reply(printed)
 
     def _tell(self, now_ns: int, name: str, value: float) -> None:
-        """Adds to the sample of this moment where its pressure was just said."""
-        if self.said and self.said[-1].at_ns == now_ns and name not in self.said[-1].values:
+        """Adds to the sample whose pressure was said last."""
+        if self.said and name not in self.said[-1].values:
             last = self.said.pop()
-            self.said.append(Said(now_ns, None, {**last.values, name: value}, last.mischief))
+            self.said.append(Said(last.at_ns, None, {**last.values, name: value}, last.mischief))
         else:
             self.said.append(Said(now_ns, None, {name: value}))
 

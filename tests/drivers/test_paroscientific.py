@@ -222,8 +222,8 @@ def test_the_simulator_answers_a_driver_that_polls(asks: list[str], measures: An
     simulator = ParoscientificSimulator(measures=measures, address=3)
     given_ = {"mode": "polled", "asks": asks, "measures": measures, "address": 3}
     driver = Paroscientific("it", Paroscientific.Settings.model_validate(given_))
-    decoded = conversation(driver, simulator, polls=3)
-    decoded += driver.finish()
+    decoded = conversation(driver, simulator, polls=3 * len(asks))
+    assert driver.finish() == []
     found_all(decoded, simulator.said)
     assert len(simulator.said) == 3
     assert driver.description()["serial"] == "113401"
