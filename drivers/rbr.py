@@ -229,8 +229,9 @@ class Rbr(RowDriver):
     class Settings(DriverSettings):
         """Settings of an RBR instrument."""
 
-        mode: Literal["autonomous", "polled"] = "autonomous"
-        """`polled`: the gateway asks for each sample; `autonomous`: the instrument sends on its own."""
+        mode: Literal["autonomous", "streaming", "polled"] = "autonomous"
+        """`polled`: the gateway asks for each sample; `streaming`: it is told on opening to send every sample that it
+        takes (L3); `autonomous`: it sends on its own."""
         generation: Literal[3, 4] = 3
         """How it is asked: 3 with `fetch`, 4 with `poll`. Lines of every generation are read either way."""
         channels: tuple[str, ...] = ()
@@ -244,6 +245,8 @@ class Rbr(RowDriver):
 
         @model_validator(mode="after")
         def _are_known(self) -> "Rbr.Settings":
+            if self.mode == "streaming" and self.generation != 3:
+                raise ValueError('mode = "streaming" needs generation = 3: set a Gen4 instrument up with Ruskin')
             for label in (*self.channels, *(label for labels in self.schedules.values() for label in labels)):
                 if not re.fullmatch(_LABEL, label):
                     raise ValueError(f"{label!r} is no label of an RBR channel; these look as temperature_00")
@@ -283,10 +286,11 @@ class Rbr(RowDriver):
         return {**told, **({"channels_left_out": left} if left else {})}
 
     def start(self) -> bytes:
-        """Wakes it and asks who it is and which channels it prints."""
+        """Wakes it, asks who it is and which channels it prints, and switches streaming on where that is wanted."""
         if self.settings.generation == 4:
             return b"\r\nid\r\n"
-        return b"\r\nid\r\noutputformat labelslist\r\noutputformat channelslist\r\n"
+        asked = b"\r\nid\r\noutputformat labelslist\r\noutputformat channelslist\r\n"
+        return asked + (b"streamserial state = on\r\n" if self.settings.mode == "streaming" else b"")
 
     def poll(self) -> bytes:
         """`fetch` or `poll`, for an instrument that is to be polled."""

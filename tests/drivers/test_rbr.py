@@ -378,6 +378,15 @@ def test_the_simulator_answers_a_driver_that_polls(generation: int) -> None:
     assert (driver.description()["model"], driver.description()["serial"]) == (f"RBRconcerto{generation}", "204347")
 
 
+def test_the_simulator_streams_for_a_driver_that_wants_it() -> None:
+    simulator = RbrSimulator(streaming=False)
+    driver = Rbr("it", Rbr.Settings(mode="streaming"))
+    found_all(conversation(driver, simulator, polls=3), simulator.said)
+    assert len(simulator.said) == 4
+    with pytest.raises(ValidationError, match="needs generation = 3"):
+        Rbr.Settings(mode="streaming", generation=4)
+
+
 def test_the_simulator_speaks_when_told_and_refuses_what_it_does_not_know() -> None:
     simulator = RbrSimulator(streaming=False)
     assert simulator.tick(START_NS) == b""
