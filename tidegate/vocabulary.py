@@ -127,6 +127,14 @@ _ALL = [
     _p("internal_ph_electrode_voltage", "pH internal electrode", "V", 1e-6, -2.5, 2.5, cf=None),
     _p("temperature_of_ph_sensor", "pH sensor temperature", "degC", 1e-4, -5.0, 50.0, cf=None),
     _p("temperature_of_pressure_sensor", "Pressure sensor temperature", "degC", 1e-3, -40.0, 85.0, cf=None),
+    _p("temperature_of_oxygen_sensor", "Oxygen sensor temperature", "degC", 1e-4, -40.0, 85.0, cf=None),
+    _p("oxygen_phase_delay", "Oxygen sensor phase delay", "us", 1e-5, 0.0, 150.0, cf=None),
+    _p("oxygen_thermistor_voltage", "Oxygen sensor thermistor", "V", 1e-6, 0.0, 3.3, cf=None),
+    *[_p(f"total_dissolved_gas_pressure{n}", "Gas tension", "hPa", 1e-5, 0.0, 5000.0, cf=None) for n in ("", "_2")],
+    *[
+        _p(f"temperature_of_gas_tension_sensor{n}", "Gas sensor temperature", "degC", 1e-5, -40.0, 85.0, cf=None)
+        for n in ("", "_2")
+    ],
     _p("temperature_of_conductivity_cell", "Conductivity cell temperature", "degC", 1e-4, -5.0, 60.0, cf=None),
     _p("period_of_pressure_signal", "Pressure signal period", "us", 1e-6, 0.0, 1000.0, cf=None),
     _p("period_of_temperature_signal", "Temperature signal period", "us", 1e-6, 0.0, 1000.0, cf=None),
