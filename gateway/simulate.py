@@ -38,6 +38,7 @@ from gateway.modbus_server import ModbusServer, Slave
 
 KINDS = {
     "aml": "drivers.simulators.aml:AmlSimulator",
+    "ascii": "drivers.simulators.ascii_pattern:AsciiSimulator",
     "paroscientific": "drivers.simulators.paroscientific:ParoscientificSimulator",
     "radar": "drivers.simulators.radar:RadarSimulator",
     "rbr": "drivers.simulators.rbr:RbrSimulator",
