@@ -30,6 +30,7 @@ from drivers.lines import Block, Lines
 from drivers.pattern import MONTHS, Checksum, Coefficients, FieldSpec, Form, Pattern, Resolved, mistakes
 from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Column, Field, Frame, Missing, Reasons, Schema
+from tidegate.settings import ReadableFile
 from tidegate.vocabulary import PARAMETERS
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +55,7 @@ class Settings(DriverSettings):
     """What the instrument says: a shipped pattern by its name, one in a file, or one written right here."""
 
     pattern: str | Pattern | None = Setting(None, description="a shipped pattern's name, or a pattern as a table")
-    pattern_file: Path | None = Setting(None, description="a TOML file with a pattern, instead")
+    pattern_file: ReadableFile | None = Setting(None, description="a TOML file with a pattern, instead")
     columns: tuple[str, ...] = Setting((), description="what stands in `{columns}`, where the pattern has that place")
     separator: str | None = Setting(None, description='between these columns: ",", ";", "tab" or "space"')
     fields: Mapping[str, FieldSpec] = Setting(

@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import re
 import time
+import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import gsw
@@ -13,10 +16,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from drivers.ascii_pattern import AsciiPattern, Settings, shipped, shipped_pattern
 from drivers.driver import Decoded, Problem, load
+from drivers.modbus_map import ModbusMap
+from drivers.pattern import CellsSpec, Checksum, FieldSpec, Pattern, Record
 from drivers.recording import batches
 from drivers.simulators.ascii_pattern import AsciiSimulator
 from drivers.simulators.simulator import Mischief
@@ -154,17 +159,7 @@ VECTORS: list[tuple[str, dict[str, Any], bytes, dict[str, Any]]] = [
         b"SUS,\x02A,327,009.72,M,+344.09,+020.79,60,\x0304",
         {"relative_wind_speed": 9.72, "sonic_air_temperature": 20.79},
     ),
-    # OOI, mi-instrument: the example lines of the drivers of BOTPT, PARAD, FLORT and DOSTA.
-    (
-        "paroscientific_nano",
-        {},
-        b"NANO,V,2013/08/22 22:48:36.013,13.888533,26.147947328",
-        {
-            "clock_locked_to_pulse": 1,
-            "sea_water_pressure": pytest.approx(13.888533 * 0.6894757293, abs=1e-7),
-            "temperature_of_pressure_sensor": 26.147947328,
-        },
-    ),
+    # OOI, mi-instrument: the example lines of the drivers of PARAD, FLORT and DOSTA.
     ("satlantic_par", {}, b"SATPAR0229,10.01,2206748544,234", {"par_counts": 2206748544}),
     (
         "satlantic_par",
@@ -204,16 +199,6 @@ VECTORS: list[tuple[str, dict[str, Any], bytes, dict[str, Any]]] = [
         {},
         b"1010.60 83.3 22.18 370.5 5.12 Na Na 0.0 -1.23 4.56",
         {"air_pressure": 1010.6, "sea_water_temperature": None, "eastward_wind": -1.23},
-    ),
-    (
-        "aml",  # AML-3 manual, page 37
-        {"columns": ["conductivity", "temperature", "pressure", "sound_speed", "battery"]},
-        b"2020-05-27,18:59:26.03,5.122,24.044,10.09,1459.111,10.07",
-        {
-            "sea_water_electrical_conductivity": 0.5122,
-            "sea_water_temperature": 24.044,
-            "speed_of_sound_in_sea_water": 1459.111,
-        },
     ),
     (
         "ysi",
@@ -259,7 +244,6 @@ def test_every_shipped_pattern_has_a_vector_and_a_source() -> None:
     [
         ("winch", VECTORS[4][2], "2014-08-07T00:26:52.402"),
         ("pco2_ldeo", _PCO2, "2014-08-06T23:58:59.52"),
-        ("paroscientific_nano", b"NANO,P,2013/08/22 23:13:36.000,13.884067,26.172926006", "2013-08-22T23:13:36"),
         ("eco_flntu", b"07/16/10\t05:27:02\t695\t44\t700\t87\t552", "2010-07-16T05:27:02"),
     ],
 )
@@ -328,7 +312,6 @@ def test_salinity_of_the_thermosalinograph_is_that_of_teos10() -> None:
 # --- simulator to driver ----------------------------------------------------------------------------------------------
 
 _COLUMNS = {
-    "aml": ["conductivity", "temperature", "pressure", "sound_speed", "battery"],
     "ysi": ["temperature", "specific_conductivity", "salinity", "depth", "oxygen", "ph"],
     "toa5": ["battery_voltage", "air_temperature", "relative_humidity"],
     "csv": ["depth", "sea_water_temperature"],
@@ -612,7 +595,7 @@ def test_date_and_time_may_stand_apart_and_must_exist() -> None:
         ({"pattern": "csv", "columns": ["dept"]}, "did you mean depth"),
         ({"pattern": "tsg", "columns": ["depth"]}, "leave the setting out"),
         ({"pattern": "csv", "columns": ["depth"], "separator": "|"}, "use one of"),
-        ({"pattern_file": "/nowhere/x.toml"}, "/nowhere/x.toml: No such file"),
+        ({"pattern_file": "/nowhere/x.toml"}, "/nowhere/x.toml"),
         ({"pattern": "eco_flntu", "coefficients": {"chl": {"scale": 1}}}, "takes them for chlorophyll, turbidity"),
         ({"pattern": "eco_flntu", "coefficients": {"turbidity": {"scale": 0}}}, "scale not 0"),
         ({"pattern": own("{dept}")}, "did you mean depth"),
@@ -664,3 +647,50 @@ def test_a_problem_says_where_it_stood() -> None:
     assert isinstance(found, Problem)
     assert (found.kind, found.offset, found.data) == ("syntax", 9, b"ready")
     assert "sea_water_temperature" in found.message
+
+
+# --- docs/how-to/write-a-driver.md ------------------------------------------------------------------------------------
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-driver.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", HOW_TO.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_pattern_of_the_how_to_reads_its_sample(tmp_path: Path) -> None:
+    (sample,), (pattern,) = blocks("text sample"), blocks("text weather.toml")
+    path = tmp_path / "weather.toml"
+    path.write_text(pattern)
+    in_settings = tomllib.loads(blocks("toml gateway-part")[0])["instruments"]["weather"]["settings"]
+    for setting in ({"pattern_file": path}, in_settings):
+        out = decoded(AsciiPattern("weather", Settings.model_validate(setting)), sample.encode())
+        got = [row for frame in frames(out) for row in rows([frame])]
+        assert [(row["air_temperature"], row["air_pressure"], row["rainfall_rate"]) for row in got] == [
+            (25.08, 1009.12, None),
+            (25.09, 1009.1, 12.4),
+        ]
+        assert [(kind, size) for kind, _, size in problems(out)] == [("syntax", len(sample.splitlines()[3]))]
+
+
+def test_the_map_of_the_how_to_is_one() -> None:
+    given = tomllib.loads(blocks("toml gateway-part")[1])["instruments"]["probe"]["settings"]
+    it = ModbusMap("probe", ModbusMap.Settings.model_validate(given))
+    assert it.poll().hex() == "050300000004"  # one read of four registers, the second of them unused
+
+
+def test_the_driver_of_the_how_to_passes_its_test() -> None:
+    program, test = blocks("python")
+    names: dict[str, Any] = {"__name__": "thermometer"}
+    exec(compile(program, "how-to", "exec"), names)
+    exec(compile(test, "how-to", "exec"), names)
+    names["test_cutting_does_not_matter"]()
+    driven = names["Thermometer"]("t").feed(names["RECORDING"], AT) + names["Thermometer"]("t").finish()
+    assert {kind for kind, _, _ in problems(driven)} <= set(names["Thermometer"].problems)
+
+
+def test_every_word_of_a_pattern_is_on_its_page() -> None:
+    page = (HOW_TO.parents[1] / "reference" / "drivers" / "ascii.md").read_text()
+    models: list[type[BaseModel]] = [Pattern, Record, FieldSpec, Checksum, CellsSpec]
+    words = {name for model in models for name in model.model_fields} | set(shipped())
+    assert [word for word in sorted(words) if not re.search(rf"[`{{ ]{word}\b", page)] == []
