@@ -57,7 +57,7 @@ from gateway.console import (
     Words,
     words,
 )
-from gateway.health import Message, Status, label_of, value_text
+from gateway.health import Message, Status, label_of, value_text, with_unit
 from tidegate.clock import isoformat
 from tidegate.frame import Frame
 
@@ -458,7 +458,7 @@ def _decoded(overheard: Overheard) -> list[str]:
             told.append(f"{(isoformat(int(item.time[row])) or 'no time')[:19].replace('T', ' ')}")
             for f in item.schema.fields:
                 text, missing = value_text(item, f, row)
-                told.append(f"{label_of(f.name)} {f'{text} {f.unit}'.strip() if text else f'missing ({missing})'}")
+                told.append(f"{label_of(f.name)} {with_unit(text, f.unit) if text else f'missing ({missing})'}")
     return told
 
 

@@ -297,6 +297,11 @@ def label_of(name: str) -> str:
     return known.label if known else name.replace("_", " ")
 
 
+def with_unit(text: str, unit: str) -> str:
+    """A value and its unit; a plain number has none."""
+    return text if unit == "1" else f"{text} {unit}".rstrip()
+
+
 def value_text(frame: Frame, f: Field, row: int) -> tuple[str, str]:
     """(a sample's value of a field with its decimals, why it is missing); of a profile the span of its cells."""
     column, missing = frame.columns[f.name][row], frame.missing(f.name)[row]

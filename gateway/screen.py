@@ -8,6 +8,7 @@ is fed by the control socket (`gateway.control`), and finds the gateway again af
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from textual.widgets.option_list import Option
 
 from gateway.console import Refused, Words
 from gateway.control import ControlClient, LogEvent, NoGateway, NotRunning, StatusEvent, Subscribe, Watch
-from gateway.health import FieldStatus, InstrumentStatus, Status
+from gateway.health import FieldStatus, InstrumentStatus, Status, with_unit
 from gateway.talk import shown
 
 _RETRY_S = 1.0
@@ -37,6 +38,7 @@ _LATE = 3.0
 _MOST_RAW = 256
 _MOST_DECODED = 32
 _LINES = 2000
+_REMEMBERED = 200
 
 GOOD, WATCH, BAD = "green", "yellow", "bold red"
 _LEVELS = {"WARNING": ("!", WATCH), "ERROR": ("✗", BAD), "CRITICAL": ("✗", BAD)}
@@ -93,9 +95,11 @@ def _number(seconds: float | None, unit_s: int) -> str:
     if seconds is None:
         return "-"
     count = seconds / unit_s
-    return (
-        f"{count:.0f}" if count >= 9.95 else f"{count:.1f}".removesuffix(".0") if count >= 0.095 else f"{count:.2f}"[1:]
-    )
+    if count >= 9.95:
+        return f"{count:.0f}"
+    if count >= 0.095:
+        return f"{count:.1f}".removesuffix(".0")
+    return f"{count:.2f}"[1:] if unit_s == 1 else "0"
 
 
 def size(count: float) -> str:
@@ -150,13 +154,18 @@ def in_order(fields: Sequence[FieldStatus]) -> list[FieldStatus]:
 
 def values(i: InstrumentStatus, width: int) -> str:
     """The last values that fit whole, and how many more there are."""
-    told = [f"{f.text} {f.unit}".strip() if f.text else f"no {f.label}" for f in in_order(i.fields)]
+    told = [with_unit(f.text, f.unit) if f.text else f"no {f.label}" for f in in_order(i.fields)]
     for count in range(len(told), 0, -1):
         more = f" +{len(told) - count}" if count < len(told) else ""
         line = "  ".join(told[:count]) + more
         if len(line) <= width:
             return line
     return ""
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def utc(at_ns: int) -> str:
@@ -239,7 +248,7 @@ def row(name: str, i: InstrumentStatus, names: Iterable[str], width: int, chosen
     room = width - 2 - wide - _STATE - _AGE - _EVERY - (_TREND if width >= 72 else 0)
     told = values(i, room - 1)
     if verdict.rank < 4 and i.problems and (verdict.rank < 2 or not told):
-        told = cut(f"{i.problems[0].kind}, {span(i.problems[0].ago_s)} ago", room - 1)
+        told = cut(f"{printable(i.problems[0].kind)}, {span(i.problems[0].ago_s)} ago", room - 1)
     shape = ""
     if i.fields and width >= 72:
         first = in_order(i.fields)[0]
@@ -269,29 +278,29 @@ def details(name: str, i: InstrumentStatus, width: int) -> Group:
     due = "" if i.interval_s is None else f", due every {i.interval_s:g} s"
     newest = "" if i.sample_ns is None or i.sample_ns < 0 else f", the newest of {utc(i.sample_ns)}"
     lines.append(Text(f"{i.samples:,} samples{every}{due}{newest}"))
-    if i.problems:
-        table = Table.grid(padding=(0, 1))
-        for p in i.problems:
-            mark = "!" if p.ago_s < _FRESH_PROBLEM_S else " "
-            table.add_row(
-                mark, f"{p.kind} × {p.count}", f"{span(p.ago_s)} ago", "" if p.message == i.reason else p.message
-            )
-        lines.append(table)
+    fresh = bool(i.problems) and i.problems[0].ago_s < _FRESH_PROBLEM_S
+    if fresh:
+        lines.append(_problems(i))
     if i.fields:
-        label = max(len(f.label) for f in i.fields) + 1
-        text = max(len(f"{f.text or f.missing} {f.unit}") for f in i.fields) + 1
-        for f in in_order(i.fields):
-            told = f"{f.text} {f.unit}" if f.text else f"missing: {f.missing}"
-            room = width - min(label, width // 2) - max(text, len(told)) - 1
+        told = [with_unit(f.text, f.unit) if f.text else f"missing: {f.missing}" for f in in_order(i.fields)]
+        label = min(max(len(f.label) for f in i.fields), width // 2)
+        wide = max(map(len, told))
+        for f, text in zip(in_order(i.fields), told, strict=True):
             cells = f" {f.cells} cells" if f.cells else ""
-            lines.append(
-                Text(
-                    f"{cut(f.label, width // 2):<{min(label, width // 2)}} {told:<{text}}"
-                    f"{sparkline(f.trail, max(room - len(cells), 0))}{cells}",
-                    no_wrap=True,
-                )
-            )
+            shape = sparkline(f.trail, max(width - label - wide - 4 - len(cells), 0))
+            lines.append(Text(f"{cut(f.label, label):<{label}}  {text:<{wide}}  {shape}{cells}", no_wrap=True))
+    if i.problems and not fresh:
+        lines.append(_problems(i))
     return Group(*lines)
+
+
+def _problems(i: InstrumentStatus) -> Table:
+    table = Table.grid(padding=(0, 1))
+    for p in i.problems:
+        mark = "!" if p.ago_s < _FRESH_PROBLEM_S else " "
+        message = "" if p.message == i.reason else printable(p.message)
+        table.add_row(mark, Text(printable(f"{p.kind} × {p.count}")), f"{span(p.ago_s)} ago", Text(message))
+    return table
 
 
 def both_ways(said: Words, width: int, as_hex: bool) -> Table:
@@ -303,7 +312,7 @@ def both_ways(said: Words, width: int, as_hex: bool) -> Table:
     grid.add_column(width=width - left - 2)
     arrow = {"heard": "<", "said": ">", "typed": "»", "ended": "="}[said.direction]
     if said.direction == "ended":
-        told = Text(f"{arrow} {data.decode(errors='replace')}")
+        told = Text(f"{arrow} {printable(data.decode(errors='replace'))}")
     elif as_hex:
         told = Text("\n").join(Text(line) for line in hexdump(data[:_MOST_RAW], arrow, left))
     else:
@@ -311,7 +320,7 @@ def both_ways(said: Words, width: int, as_hex: bool) -> Table:
     if len(data) > _MOST_RAW:
         told.append(f"\n  and {len(data) - _MOST_RAW} bytes more")
     more = [f"and {len(said.decoded) - _MOST_DECODED} more"] if len(said.decoded) > _MOST_DECODED else []
-    grid.add_row(told, Text("\n".join([*said.decoded[:_MOST_DECODED], *more])))
+    grid.add_row(told, Text("\n".join(map(printable, [*said.decoded[:_MOST_DECODED], *more]))))
     return grid
 
 
@@ -401,6 +410,7 @@ class Top(App[None]):
         self._order: list[str] = []
         self._chosen: str | None = None
         self._pieces = Pieces()
+        self._overheard: deque[Words] = deque(maxlen=_REMEMBERED)
         self._hex: bool | None = None
         """None: as the bytes are."""
 
@@ -460,7 +470,8 @@ class Top(App[None]):
                 self._logged(event)
             elif isinstance(event, Words) and event.instrument == self._chosen:
                 for piece in self._pieces.feed(event):
-                    self._overheard(piece)
+                    self._overheard.append(piece)
+                    self._show(piece)
 
     def _nobody(self, why: str, *, start: bool) -> None:
         self._status = None
@@ -478,18 +489,26 @@ class Top(App[None]):
     def _logged(self, event: LogEvent) -> None:
         mark, style = _LEVELS.get(event.level, (" ", ""))
         grid = Table.grid(padding=(0, 1))
-        grid.add_row(utc(event.at_ns)[11:], Text(mark, style=style), Text(event.text, style=style))
+        grid.add_row(utc(event.at_ns)[11:], Text(mark, style=style), Text(printable(event.text), style=style))
         self.query_one("#log", RichLog).write(grid, expand=True)
 
-    def _overheard(self, piece: Words) -> None:
+    def _show(self, piece: Words) -> None:
         log = self.query_one("#raw", RichLog)
-        as_hex = not is_text(bytes.fromhex(piece.hex)) if self._hex is None else self._hex
-        log.write(both_ways(piece, max(self.size.width - 4, 40), as_hex), expand=True)
+        log.write(both_ways(piece, max(self.size.width - 4, 40), self._in_hex(piece)), expand=True)
+
+    def _in_hex(self, piece: Words) -> bool:
+        return not is_text(bytes.fromhex(piece.hex)) if self._hex is None else self._hex
+
+    def _show_again(self) -> None:
+        self.query_one("#raw", RichLog).clear()
+        for piece in self._overheard:
+            self._show(piece)
 
     async def _watch(self) -> None:
         """Listens in on the chosen instrument while its bytes are shown."""
         wanted = self._chosen if self.query_one("#panes", ContentSwitcher).current == "raw" else None
         self._pieces = Pieces()
+        self._overheard.clear()
         self.query_one("#raw", RichLog).clear()
         if self._client is not None:
             with contextlib.suppress(Refused, NoGateway):
@@ -530,7 +549,7 @@ class Top(App[None]):
             title = f"{name}: on the line" + " " * 3 + "< heard   > said by the gateway   » typed"
         else:
             title = f"{name}: values and problems"
-        self.query_one("#title", Static).update(f" {title:<{width - 1}}")
+        self.query_one("#title", Static).update(Text(f" {title:<{width - 1}}"))
         if pane == "values" and name is not None and self._status is not None:
             told = details(name, self._status.instruments[name], width)
             self.query_one("#details", Static).update(told)
@@ -551,12 +570,14 @@ class Top(App[None]):
             self._draw_pane()
 
     def action_hex(self) -> None:
-        """Bytes as text, or in hexadecimal, from now on."""
-        self._hex = not self._hex
+        """Bytes the other way: as text, or in hexadecimal."""
+        self._hex = not self._in_hex(self._overheard[-1]) if self._overheard else not self._hex
+        self._show_again()
 
     def action_alone(self) -> None:
         """The lower part fills the screen, or no longer."""
         self.screen.toggle_class("alone")
+        self.query_one("#instruments", OptionList).focus()
 
     def action_scroll(self, pages: int) -> None:
         """Moves through the lower part."""
@@ -567,6 +588,7 @@ class Top(App[None]):
     def on_resize(self) -> None:
         """Drawn for the new width."""
         self._draw()
+        self._show_again()
 
 
 class _Log(RichLog, can_focus=False):
