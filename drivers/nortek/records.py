@@ -31,6 +31,7 @@ class Scalar:
     """One number of a record: (raw / divisor + add), rounded to `resolution` where that is not a mere decimal shift.
 
     `invalid` is the raw number that stands for a bad value; `absent` says that the record marks it as not measured.
+    `high` is where a byte stands that counts 65536 each.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Scalar:
     rounded: bool = False
     invalid: float | None = None
     absent: bool = False
+    high: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class Plan:
     def _decode_block(self, block: Block, raw: npt.NDArray[Any], check: bool, out: "Columns") -> None:
         beams = raw.transpose(1, 0, 2)
         integer = parameter(block.names[0]).integer
-        values = np.empty(beams.shape, np.int64 if integer else np.float64)
+        values: npt.NDArray[Any] = np.empty(beams.shape, np.int64 if integer else np.float64)
         if integer or block.divisor == 1:
             values[...] = beams
         else:
@@ -164,6 +166,7 @@ class _Rows:
     high: npt.NDArray[np.float64]
     rounded: tuple[tuple[int, int], ...]
     special: tuple[int, ...]
+    upper: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, scalars: Sequence[tuple[int, Scalar]]) -> "_Rows":
@@ -185,12 +188,15 @@ class _Rows:
                 for row, s in enumerate(plain)
                 if s.absent or s.invalid is not None or np.dtype(s.format).kind == "f"
             ),
+            tuple((row, s.high) for row, s in enumerate(plain) if s.high is not None),
         )
 
     def decode(self, records: Rows, dtype: np.dtype[Any], out: "Columns") -> None:
         values = np.empty((len(self.scalars), len(records)), dtype)
         for row, (field, _) in enumerate(self.scalars):
             values[row] = records[field]
+        for row, at in self.upper:
+            values[row] += records["bytes"][:, at] * 65536.0
         if dtype == np.float64:
             values /= self.divisor
             values += self.add
@@ -237,10 +243,12 @@ class Columns:
 
 @dataclass(slots=True)
 class Group:
-    """Records of one plan in one buffer: indices where they begin, in order."""
+    """Records of one plan in one buffer: indices where they begin, in order. `times` are theirs where it is not their
+    own clock that tells; NAT there means that only the arrival is known."""
 
     plan: Plan
     starts: list[int]
+    times: list[int] | None = None
 
 
 def frames(instrument: str, framer: Framer, groups: Sequence[Group], problems: Sequence[Problem]) -> list[Decoded]:
@@ -259,10 +267,12 @@ def frames(instrument: str, framer: Framer, groups: Sequence[Group], problems: S
         decoded = plan.decode(raw)
         offsets = starts + framer.base
         piece = pieces.searchsorted(offsets, "right") - 1
-        times, no_clock = decoded.times, decoded.times == NAT
+        times = decoded.times if group.times is None else np.array(group.times, np.int64)
+        no_clock = times == NAT
         if no_clock.any():
             times = np.where(no_clock, np.array([at.utc_ns for at in moments], np.int64)[piece], times)
-            decoded.unreal["clock"] = no_clock
+            if group.times is None:
+                decoded.unreal["clock"] = no_clock
         for rows in _stretches(breaks.searchsorted(offsets), steady[piece], no_clock):
             frame = Frame(
                 instrument,

@@ -37,7 +37,7 @@ _Profile = npt.NDArray[np.int64]
 
 def _checksum(data: bytes) -> int:
     even = len(data) & ~1
-    total = 0xB58C + sum(struct.unpack(f"<{even // 2}H", data[:even]))
+    total: int = 0xB58C + sum(struct.unpack(f"<{even // 2}H", data[:even]))
     return (total + (data[-1] << 8 if len(data) & 1 else 0)) & 0xFFFF
 
 
@@ -333,8 +333,8 @@ class SignatureSimulator(Simulator):
 
             number = df - 100
             line(f"PNORH{number}", ("DATE", date), ("TIME", clock), ("EC", "0"), ("SC", status))
-            tags = ("BV", "SS", "H", "PI", "R", "P", "T")
-            line(f"PNORS{number}", *zip(tags, ("14.8", *common), strict=True))
+            names = ("BV", "SS", "H", "PI", "R", "P", "T")
+            line(f"PNORS{number}", *zip(names, ("14.8", *common), strict=True))
             amplitude, quality = echo[0].tolist(), correlation[0].tolist()
             for i in range(self.cells):
                 line(
