@@ -1,4 +1,4 @@
-"""Sea-Bird SBE 26plus Seagauge: the tide lines that it sends while it measures, and its answers to `TS`.
+"""Sea-Bird SBE 26plus Seagauge: tide lines, wave bursts, answers to `TS`, and uploaded files.
 
 Theory of operation. The recorder averages pressure over an interval and then prints, with TxRealTime on,
 
@@ -10,16 +10,25 @@ time of a sample is the time printed: the START of the averaging interval, not i
 the line does not say; the middle is half of it later.) `TS` asks for one sample without a time: ` p pt t[ c s]`.
 
 There is no checksum, so a line is taken only if it fits its grammar to the letter: the decimals of every value, the
-date. What else the instrument says (prompt, echo, replies to DS and DC, wave statistics) is known text. So are the
-bursts of wave pressures, `wave: start time = …` to `wave: end burst`: they are recognised line by line and passed over,
-because neither their rate nor their times stand in them; they remain in the raw log.
+date. What else the instrument says (prompt, echo, replies to DS and DC, wave statistics) is known text.
+
+A burst of wave pressures is `wave: start time = …`, `wave: ptfreq = …`, one pressure (psia) a line, `wave: end burst`.
+It is one record: taken whole, or refused whole where a part of it is lost or damaged. How often it was measured does
+not stand in it: the reply to DS says it, or the setting `wave_scans_per_s`. Where nobody does, bursts are checked and
+passed over; they remain in the raw log.
 
 An uploaded file (.hex) has tide records of 18 hexadecimal digits: pressure number N 6, temperature number 4, seconds
 since 2000-01-01 8. Pressure is (N - B) / M psia, with M and B from the header; temperature is its number / 1000 - 10.
 Markers of 18 digits divide the file:
 
     FFFFFFFFFBFFFFFFFF   session: its start time and settings, until FFFFFFFFFCFFFFFFFF
-    000000000000000000   wave burst: two lines of its own, then 12 digits a line, until FFFFFFFFFFFFFFFFFF
+    000000000000000000   wave burst: start time 8, number of samples' high byte 2, 0; the temperature compensation's
+                         Hz * 256 8, the number's low byte 2, 0; then 12 digits a line, two pressures in Hz * 256,
+                         until FFFFFFFFFFFFFFFFFF
+
+A session's two lines are its start time 8 and zeros; the tide interval in seconds 4, the time of a wave sample in
+quarter seconds 4 and zeros. Wave pressures of a quartz sensor come from its frequencies by the coefficients of the
+header.
 
 Sources: SBE 26plus user manual rev. 019; recordings of the OOI (records in air give 14.6 to 14.7 psia, and those of a
 mooring in 542 m of water 806 psia).
@@ -33,6 +42,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field as Setting
 
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Line, Lines
@@ -59,15 +69,20 @@ _TIDE = re.compile(
     + rb"tide: start time = +%s, p = +%s, pt = +%s, t = +%s(?:, c = +%s, s = +%s)? *" % (_WHEN, _P, _PT, _T, _C, _S)
 )
 _POLLED = re.compile(_PROMPT + rb" *%s +%s +%s(?: +%s +%s)? *" % (_P, _PT, _T, _C, _S))
-_WAVE = re.compile(
-    rb"wave: start time = +%s *|wave: ptfreq = +\d{4,7}\.\d{3} *|wave: end burst *| +-?\d{1,5}\.\d{4} *" % _WHEN
-)
 _HEX = re.compile(rb"[0-9A-F]{12}(?:[0-9A-F]{6})?")
 _SESSION, _TIDES, _BURST, _BURST_ENDS = (
     *(b"FFFFFFFFFBFFFFFFFF", b"FFFFFFFFFCFFFFFFFF"),
     *(b"000000000000000000", b"FFFFFFFFFFFFFFFFFF"),
 )
 _SCALE = re.compile(rb"[* ] +(M|B) = ([-+]?\d{1,9}(?:\.\d{1,9})?)")
+_QUARTZ = ("U0", "C1", "C2", "C3", "D1", "D2", "T1", "T2", "T3", "T4", "OFFSET")
+_COEFFICIENT = re.compile(rb"[* ] +(%s) = ([-+]?\d{1,9}(?:\.\d{1,9})?(?:e[-+]\d{1,2})?)" % "|".join(_QUARTZ).encode())
+_RATE = re.compile(rb"\*?(\d{1,6}) wave samples/burst at (\d{1,3}(?:\.\d{1,3})?) scans/sec[ -~]*")
+_SESSION_LINE = re.compile(rb"[0-9A-F]{8}0{10}")
+_BURST_LINE = re.compile(rb"[0-9A-F]{10}0{8}")
+_WAVE_STARTS = re.compile(rb"wave: start time = +%s *" % _WHEN)
+_WAVE_PART = re.compile(rb"wave: ptfreq = +\d{4,7}\.\d{3} *|wave: end burst *| +-?\d{1,5}\.\d{4} *")
+_LONGEST_BURST = 65_536
 _REFUSAL = re.compile(rb"(?:S>)*\?[ -~]*")
 _NO_TEXT = re.compile(rb"[^ -~\t]")
 
@@ -107,6 +122,7 @@ _CONDUCTIVITY = (
 )
 _PRINTED = Schema("tide_gauge", _FIELDS)
 _PRINTED_WITH_CONDUCTIVITY = Schema("tide_gauge", _FIELDS + _CONDUCTIVITY)
+_WAVES = Schema("wave_burst", (Field.of("sea_water_pressure_in_wave_burst", resolution=1e-5),))
 _UPLOADED = Schema("tide_gauge", (_FIELDS[0], Field.of("sea_water_temperature", resolution=1e-3)))
 
 
@@ -119,6 +135,18 @@ class _Form(Enum):
     """The same without date and clock: an answer to `TS`."""
     UPLOADED = "uploaded"
     """Pressure number, temperature number, seconds, in hexadecimal digits."""
+
+
+class _Burst(Enum):
+    """Where in a burst of printed wave pressures the stream is."""
+
+    NONE = "none"
+    STARTED = "started"
+    """After its start time."""
+    RUNNING = "running"
+    """After its `ptfreq`."""
+    SPOILT = "spoilt"
+    """What is left of it was refused with it."""
 
 
 class _Row(NamedTuple):
@@ -134,13 +162,43 @@ class Sbe26plus(Driver):
 
     manufacturer: ClassVar[str] = "Sea-Bird Scientific"
     models: ClassVar[tuple[str, ...]] = ("SBE 26plus", "SBE 26plus-quartz")
-    title: ClassVar[str] = "Sea-Bird SBE 26plus wave and tide recorder: real-time tide data"
+    title: ClassVar[str] = "Sea-Bird SBE 26plus wave and tide recorder: tide data and wave bursts"
+    lines: ClassVar[tuple[str, ...]] = ("9600 8N1", "38400 8N1", "19200 8N1", "115200 8N1", "4800 8N1")
+    commands: ClassVar[Mapping[str, str]] = {
+        "DS": "status and settings",
+        "DC": "calibration coefficients",
+        "TS": "take one sample and print it",
+        "SL": "print the last sample",
+        "SLO": "the same, and power off",
+        "Start": "start logging",
+        "Stop": "stop logging",
+        "SetSampling": "ask for the intervals and durations of tide and waves",
+        "SetTime": "ask for the time and set the clock",
+        "TxTide=": "Y or N: print tide data while logging",
+        "TxWave=": "Y or N: print wave bursts while logging",
+        "DD": "upload what is recorded",
+        "QS": "sleep",
+    }
+    calibration: ClassVar[str] = "in the instrument; for uploaded files, in their header (the reply to DC)"
+    problems: ClassVar[Mapping[str, str]] = {
+        "syntax": "a damaged tide or wave line, or a damaged line of an upload. Check the cable where there are many.",
+        "wave_burst": "a wave burst of which a part is missing; it is refused whole.",
+        "unknown": "a line that an SBE 26plus does not print: damaged, or another instrument.",
+        "noise": "bytes that are no text: another baud rate or parity, or noise on the line.",
+        "truncated": "the stream ended inside a line or a wave burst.",
+        "implausible": "a value or a time that cannot be; the value is left out and the rest of the record kept.",
+        "calibration": "an upload without its header: upload again with the reply to DC in it.",
+        "exception": "the instrument refuses a command.",
+    }
 
     class Settings(DriverSettings):
         """Settings of a Seagauge."""
 
         mode: Literal["autonomous", "polled"] = "autonomous"
         """`polled`: the gateway asks for each sample with TS; `autonomous`: the instrument sends on its own."""
+        wave_scans_per_s: float | None = Setting(default=None, gt=0, le=4)
+        """How often pressure is measured in a wave burst. Not given: as the instrument's reply to DS says; where it
+        does not, printed bursts are only checked."""
 
     settings: Settings
 
@@ -155,10 +213,17 @@ class Sbe26plus(Driver):
         self._section = _TIDES  # of an uploaded file: the marker that began it
         self._section_lines = 0
         self._session_s = 0
+        self._quartz: dict[str, float] = {}
+        self._rate: float | None = None  # of wave samples, by the instrument's word
+        self._per_burst: int | None = None
+        self._period_s: float | None = None  # of wave samples, by the session of an upload
+        self._burst = _Burst.NONE
+        self._waves: list[Line] = []  # the lines of the burst that is being read, its start first
+        self._stray = False
 
     def schemas(self) -> Sequence[Schema]:
         """Of printed samples without and with conductivity, and of uploaded ones."""
-        return _PRINTED, _PRINTED_WITH_CONDUCTIVITY, _UPLOADED
+        return _PRINTED, _PRINTED_WITH_CONDUCTIVITY, _UPLOADED, _WAVES
 
     def description(self) -> Mapping[str, Any]:
         """Serial number, firmware and pressure sensor, once the instrument has replied to `DS`."""
@@ -171,6 +236,11 @@ class Sbe26plus(Driver):
     def poll(self) -> bytes:
         """`TS`, for an instrument that is to be polled."""
         return b"TS\r\n" if self.settings.mode == "polled" else b""
+
+    @classmethod
+    def hail(cls) -> bytes:
+        """`DS`, which is answered also while it logs."""
+        return b"\r\nDS\r\n"
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
         """See `Driver.feed`."""
@@ -204,6 +274,8 @@ class Sbe26plus(Driver):
         elif rest is not None:
             message = "the stream ended inside this line"
             decoded.append(problem("truncated", message, rest.offset, rest.data, rest.arrival))
+        if self._waves:
+            self._refuse_burst("truncated", "the stream ended inside this wave burst", decoded)
         self._renew()
         return decoded
 
@@ -212,14 +284,20 @@ class Sbe26plus(Driver):
         text = line.data
         found: _Row | tuple[str, str] | None
         if _HEX.fullmatch(text):
-            found = self._hexadecimal(line)
-        elif (found := _printed(line)) is None and not _WAVE.fullmatch(text):
+            found = self._hexadecimal(line, rows, decoded)
+        elif _WAVE_STARTS.fullmatch(text) or _WAVE_PART.fullmatch(text):
+            found = self._wave(line, rows, decoded)
+        elif (found := _printed(line)) is None:
             if _CONVERSATION.fullmatch(text):
-                if _SCALE.fullmatch(text):
+                if _SCALE.fullmatch(text) or _COEFFICIENT.fullmatch(text):
                     self._emit(rows, decoded)
                 self._learn(text)
             else:
                 found = _complaint(text)
+                if self._burst is not _Burst.NONE or text.lstrip().startswith(b"wave"):
+                    self._burst, self._waves = _Burst.SPOILT, []
+        if isinstance(found, _Row) and self._burst is not _Burst.NONE:
+            self._end_is_missing(rows, decoded)
         if isinstance(found, _Row):
             if rows and (rows[-1].form, len(rows[-1].values)) != (found.form, len(found.values)):
                 self._emit(rows, decoded)
@@ -228,28 +306,169 @@ class Sbe26plus(Driver):
             self._emit(rows, decoded)
             decoded.append(problem(*found, line.offset, text, line.arrival))
 
-    def _hexadecimal(self, line: Line) -> _Row | tuple[str, str] | None:
+    # Wave bursts as they are printed.
+
+    def _wave(self, line: Line, rows: list[_Row], decoded: list[Decoded]) -> tuple[str, str] | None:
+        text = line.data
+        if found := _WAVE_STARTS.fullmatch(text):
+            if self._burst is not _Burst.NONE:
+                self._end_is_missing(rows, decoded)
+            if day_ns(found[1]) is None:
+                self._burst = _Burst.SPOILT
+                return "syntax", "a wave burst that began on a day that is not in the calendar"
+            self._burst, self._waves = _Burst.STARTED, [line]
+            return None
+        is_end, is_frequency = text.startswith(b"wave: end"), text.startswith(b"wave: pt")
+        if self._burst is _Burst.SPOILT:
+            self._burst = _Burst.NONE if is_end else self._burst
+            return None
+        if self._burst is _Burst.NONE:
+            self._burst = _Burst.NONE if is_end else _Burst.SPOILT
+            return "wave_burst", "the start of this wave burst is missing"
+        if is_frequency is (self._burst is _Burst.RUNNING) or len(self._waves) > _LONGEST_BURST:
+            self._emit(rows, decoded)
+            self._refuse_burst(
+                "wave_burst", f"a wave burst that is not in order at {text.strip()[:40].decode()!r}", decoded
+            )
+            self._burst = _Burst.NONE if is_end else _Burst.SPOILT
+        elif is_frequency:
+            self._burst = _Burst.RUNNING
+        elif is_end:
+            self._emit(rows, decoded)
+            self._burst = _Burst.NONE
+            self._printed_burst(decoded)
+        else:
+            self._waves.append(line)
+        return None
+
+    def _end_is_missing(self, rows: list[_Row], decoded: list[Decoded]) -> None:
+        """Something else begins while a burst is open."""
+        self._burst = _Burst.NONE
+        if self._waves:
+            self._emit(rows, decoded)
+            self._refuse_burst("wave_burst", "the end of this wave burst is missing", decoded)
+
+    def _refuse_burst(self, kind: str, message: str, decoded: list[Decoded]) -> None:
+        first, self._waves = self._waves[0], []
+        decoded.append(problem(kind, message, first.offset, first.data, first.arrival))
+
+    def _printed_burst(self, decoded: list[Decoded]) -> None:
+        start, *lines = self._waves
+        found = _WAVE_STARTS.fullmatch(start.data)
+        rate = self.settings.wave_scans_per_s or self._rate
+        if not lines or found is None:
+            self._refuse_burst("wave_burst", "a wave burst without a pressure", decoded)
+            return
+        if self._per_burst is not None and len(lines) != self._per_burst:
+            message = f"a wave burst of {len(lines)} pressures, where the status says {self._per_burst}"
+            self._refuse_burst("wave_burst", message, decoded)
+            return
+        self._waves = []
+        if rate is None:
+            return
+        start_ns = (day_ns(found[1]) or 0) + int(clock_ns([found[2]])[0])
+        psia = np.array([line.data.strip() for line in lines]).astype(np.float64)
+        self._give_burst(start_ns, 1.0 / rate, psia, lines, decoded)
+
+    def _give_burst(
+        self,
+        start_ns: int,
+        period_s: float,
+        psia: npt.NDArray[np.float64],
+        lines: Sequence[Line],
+        decoded: list[Decoded],
+    ) -> None:
+        """Gives the Frames of a burst; `lines` has the line of each pressure."""
+        times: Times = start_ns + np.rint(np.arange(len(psia)) * (period_s * 1e9)).astype(np.int64)
+        (field,) = _WAVES.fields
+        columns: dict[str, Column] = {field.name: rounded(psia * DBAR_PER_PSI, field.resolution)}
+        self._give(_WAVES, times, columns, TimeSource.INSTRUMENT, lines, decoded)
+
+    # Uploaded files.
+
+    def _hexadecimal(self, line: Line, rows: list[_Row], decoded: list[Decoded]) -> _Row | tuple[str, str] | None:
         """A line of an uploaded file: a sample, what is wrong with it, or None for what is no sample."""
         text = line.data
-        if text in (_SESSION, _TIDES, _BURST):
-            self._section, self._section_lines = text, 0
-            return None
-        if text == _BURST_ENDS:
-            self._section = _TIDES
+        if text in (_SESSION, _TIDES, _BURST, _BURST_ENDS):
+            self._end_of_section(text, rows, decoded)
+            self._section, self._section_lines = (_TIDES if text == _BURST_ENDS else text), 0
+            self._waves = [line] if text == _BURST else []
             return None
         self._section_lines += 1
-        if self._section == _SESSION and self._section_lines == 1:
-            self._session_s = int(text[:8], 16)
-        if self._section != _TIDES and (self._section_lines <= 2 or (self._section == _BURST and len(text) == 12)):
+        if self._section == _SESSION and self._section_lines <= 2:
+            if not _SESSION_LINE.fullmatch(text):
+                return "syntax", "a damaged line of a session's settings"
+            if self._section_lines == 1:
+                self._session_s = int(text[:8], 16)
+            else:
+                self._period_s = int(text[4:8], 16) * 0.25
             return None
+        if self._section == _BURST and (self._section_lines <= 2 or len(text) == 12):
+            if self._waves and (self._section_lines > 2 or _BURST_LINE.fullmatch(text)):
+                self._waves.append(line)
+            elif self._waves:
+                self._emit(rows, decoded)
+                self._refuse_burst("wave_burst", "the first lines of this wave burst are damaged", decoded)
+            if len(self._waves) > _LONGEST_BURST:
+                self._emit(rows, decoded)
+                self._refuse_burst("wave_burst", "a wave burst that does not end", decoded)
+            return None
+        self._end_of_section(b"", rows, decoded)
         self._section = _TIDES  # also where the marker that ends a session or a burst was lost
         if len(text) == 12:
-            return "syntax", "wave pressures outside of a burst: the file is damaged before this line"
+            first, self._stray = not self._stray, True
+            return (
+                ("syntax", "wave pressures outside of a burst: the file is damaged before this line") if first else None
+            )
+        self._stray = False
         if not self._scale.keys() >= {b"M", b"B"}:
             return "calibration", "M and B are not known: upload with the header, which holds the reply to DC"
         if int(text[10:], 16) < self._session_s:
             return "implausible", "a tide record from before its session began: damaged memory, or no tide record"
         return _Row(_Form.UPLOADED, (text[:6], text[6:10], text[10:]), line)
+
+    def _end_of_section(self, marker: bytes, rows: list[_Row], decoded: list[Decoded]) -> None:
+        """Gives the burst of an upload that ends here, or refuses it."""
+        self._stray = False
+        if self._section != _BURST or not self._waves:
+            return
+        self._emit(rows, decoded)
+        _, *lines = self._waves
+        heads, pairs = lines[:2], lines[2:]
+        if len(heads) < 2:
+            self._refuse_burst("wave_burst", "a wave burst without its first two lines", decoded)
+            return
+        count = int(heads[0].data[8:10], 16) << 8 | int(heads[1].data[8:10], 16)
+        if 2 * len(pairs) != count:
+            message = f"a wave burst of {2 * len(pairs)} pressures, where its head says {count}"
+            self._refuse_burst("wave_burst", message, decoded)
+        elif self._told.get("pressure_sensor", "").startswith("strain") or not count:
+            self._waves = []  # how such counts become pressures is not known here
+        elif not self._quartz.keys() >= set(_QUARTZ) or (self._period_s or self._rate) is None:
+            message = (
+                "a wave burst, and the coefficients of the sensor or its rate are not known: keep the file's header"
+            )
+            self._refuse_burst("calibration", message, decoded)
+        else:
+            self._waves = []
+            digits = bytes.fromhex(b"".join(pair.data for pair in pairs).decode("ascii"))
+            octets = np.frombuffer(digits, np.uint8).reshape(-1, 3).astype(np.int64)
+            hertz = (octets @ np.array([65536, 256, 1])) / 256.0
+            psia = self._quartz_psia(hertz, int(heads[1].data[:8], 16) / 256.0)
+            start_ns = int(seabird_time_ns(np.array([int(heads[0].data[:8], 16)]))[0])
+            period_s = self._period_s or 1.0 / (self._rate or 1.0)
+            self._give_burst(start_ns, period_s, psia, [pair for pair in pairs for _ in range(2)], decoded)
+
+    def _quartz_psia(self, hertz: npt.NDArray[np.float64], compensation_hz: float) -> npt.NDArray[np.float64]:
+        """Pressure of a quartz sensor from its frequencies (the Digiquartz equation of its calibration sheet)."""
+        k = self._quartz
+        with np.errstate(all="ignore"):  # damaged frequencies give what is no number, which is then refused
+            u = 1e6 / np.float64(compensation_hz) - k["U0"]
+            c = k["C1"] + u * (k["C2"] + u * k["C3"])
+            t0 = k["T1"] + u * (k["T2"] + u * (k["T3"] + u * k["T4"]))
+            w = 1.0 - (t0 * hertz * 1e-6) ** 2
+            psia: npt.NDArray[np.float64] = c * w * (1.0 - (k["D1"] + k["D2"] * u) * w) + k["OFFSET"]
+        return psia
 
     def _learn(self, text: bytes) -> None:
         if found := _IDENTITY.match(text):
@@ -258,6 +477,10 @@ class Sbe26plus(Driver):
             self._told["pressure_sensor"] = f"{found[1].decode()}, {found[2].decode()}, {found[3].decode()} psia"
         if (found := _SCALE.fullmatch(text)) and float(found[2]) > 0:
             self._scale[found[1]] = float(found[2])
+        if found := _COEFFICIENT.fullmatch(text):
+            self._quartz[found[1].decode()] = float(found[2])
+        if (found := _RATE.fullmatch(text)) and float(found[2]) > 0:
+            self._per_burst, self._rate = int(found[1]), float(found[2])
 
     def _numbers(self, rows: Sequence[_Row]) -> tuple[Schema, Times, npt.NDArray[np.float64]]:
         """(schema, times (n,), values (n, fields) with pressure in psia) of rows of one form."""
@@ -285,11 +508,24 @@ class Sbe26plus(Driver):
         columns: dict[str, Column] = {f.name: values[:, i] for i, f in enumerate(schema.fields)}
         pressure = schema.fields[0]
         columns[pressure.name] = rounded(values[:, 0] * DBAR_PER_PSI, pressure.resolution)
+        self._give(schema, times, columns, source, [row.line for row in rows], decoded)
+        rows.clear()
+
+    def _give(
+        self,
+        schema: Schema,
+        times: Times,
+        columns: dict[str, Column],
+        source: TimeSource,
+        lines: Sequence[Line],
+        decoded: list[Decoded],
+    ) -> None:
+        """Gives samples as Frames, and the Problems of their values; `lines` has the line of each."""
         reasons: dict[str, Reasons] = {}
         doubts = implausible(schema, columns, reasons)
-        arrivals = [row.line.arrival for row in rows]
+        arrivals = [line.arrival for line in lines]
         cuts = [at for at, (a, b) in enumerate(pairwise(arrivals), 1) if a is not b and not _steady(a, b)]
-        for start, end in pairwise([0, *cuts, len(rows)]):
+        for start, end in pairwise([0, *cuts, len(lines)]):
             part = slice(start, end)
             decoded.append(
                 Frame(
@@ -303,10 +539,8 @@ class Sbe26plus(Driver):
                 )
             )
             for at in sorted(row for row in doubts if start <= row < end):
-                line = rows[at].line
-                message = "; ".join(doubts[at])
+                line, message = lines[at], "; ".join(doubts[at])
                 decoded.append(problem("implausible", message, line.offset, line.data, line.arrival))
-        rows.clear()
 
 
 def _printed(line: Line) -> _Row | None:

@@ -26,6 +26,7 @@ PROBABLE = settings(max_examples=100, derandomize=True, deadline=None)
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01
 P, PT, T = "sea_water_pressure", "temperature_of_pressure_sensor", "sea_water_temperature"
 C, S = "sea_water_electrical_conductivity", "sea_water_practical_salinity"
+WAVE_P = "sea_water_pressure_in_wave_burst"
 
 TIDE = b"tide: start time = 05 Oct 2012 00:55:54, p = 14.5348, pt = 24.250, t = 23.9046\r\n"
 WAVE = (
@@ -57,15 +58,25 @@ def decode(data: bytes, cuts: Iterable[int] = (), at: Arrival = UNKNOWN) -> list
     decoded: list[Decoded] = []
     for a, b in pairwise([0, *sorted(cuts), len(data)]):
         decoded += driver.feed(data[a:b], at)
-    return decoded + driver.finish()
+    decoded += driver.finish()
+    assert {d.kind for d in decoded if isinstance(d, Problem)} <= set(Sbe26plus.problems)
+    return decoded
+
+
+def tides(decoded: Sequence[Decoded]) -> list[Frame]:
+    return [frame for frame in frames(decoded) if frame.schema.kind == "tide_gauge"]
+
+
+def waves(decoded: Sequence[Decoded]) -> list[Frame]:
+    return [frame for frame in frames(decoded) if frame.schema.kind == "wave_burst"]
 
 
 def column(decoded: Sequence[Decoded], name: str) -> np.ndarray:
-    return np.concatenate([frame.columns[name] for frame in frames(decoded)])
+    return np.concatenate([frame.columns[name] for frame in tides(decoded)])
 
 
 def times(decoded: Sequence[Decoded]) -> np.ndarray:
-    return np.concatenate([frame.time for frame in frames(decoded)])
+    return np.concatenate([frame.time for frame in tides(decoded)])
 
 
 def unstamped(recording: Path) -> bytes:
@@ -146,6 +157,108 @@ def test_examples_of_manuals_and_drivers() -> None:
     assert refused.kind == "calibration"
 
 
+# Wave bursts
+
+
+@needs_recordings
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_uploaded_bursts_equal_those_of_ooi(number: int) -> None:
+    """Times and counts as OOI's parser read them; pressures by the quartz equation, and next to the tide's."""
+    folder = DATA / "tide/sbe26plus_hex"
+    upload = (folder / f"presf_abc_test_{number}.hex").read_bytes()
+    decoded = decode(upload)
+    particles = yaml.safe_load((folder / f"presf_abc_test_{number}.exp_results.yml").read_text())["data"]
+    bursts = [p for p in particles if p["particle_type"] == "presf_abc_wave_burst_recovered"]
+    assert len(waves(decoded)) == len(bursts) > 0
+    k = {name.decode(): float(v) for name, v in re.findall(rb"(?m)^\*? +([A-Z]+\d?) = (\S+)", upload)}
+    for frame, burst in zip(waves(decoded), bursts, strict=True):
+        counts = np.array(burst["presf_wave_burst_pressure_number"])
+        start_ns = (burst["presf_time"] + 946_684_800) * 10**9
+        assert frame.time.tolist() == [start_ns + n * 10**9 for n in range(len(counts))]
+        u = 1e6 / (burst["presf_wave_press_temp_comp_number"] / 256) - k["U0"]
+        t0 = k["T1"] + k["T2"] * u + k["T3"] * u**2 + k["T4"] * u**3
+        w = 1 - (t0 / (1e6 / (counts / 256))) ** 2
+        psia = (k["C1"] + k["C2"] * u + k["C3"] * u**2) * w * (1 - (k["D1"] + k["D2"] * u) * w) + k["OFFSET"]
+        values = frame.columns[WAVE_P]
+        np.testing.assert_allclose(values, psia * DBAR_PER_PSI, atol=1e-5)
+        if number > 1:
+            before = column(decoded, P)[times(decoded) < start_ns][-1]
+            assert np.abs(values - before).max() < 1.0  # dbar; the scaling of the tide is another one
+
+
+@needs_recordings
+@pytest.mark.parametrize("name", ["20140105_trim", "20140105_invts"])
+def test_printed_bursts_equal_those_of_ooi(name: str) -> None:
+    folder = DATA / "tide/sbe26plus_realtime"
+    particles = yaml.safe_load((folder / f"{name}.presf_telem.yml").read_text())["data"]
+    bursts = [p for p in particles if p["particle_type"] == "presf_abc_dcl_wave_burst"]
+    driver = Sbe26plus("gauge", Sbe26plus.Settings(wave_scans_per_s=1.0))
+    found = waves(driver.feed(unstamped(folder / f"{name}.presf.log"), UNKNOWN) + driver.finish())
+    assert len(found) == len(bursts) == 10
+    for frame, burst in zip(found, bursts, strict=True):
+        psia = np.round(frame.columns[WAVE_P] / DBAR_PER_PSI, 4)
+        np.testing.assert_array_equal(psia, burst["absolute_pressure_burst"])
+        assert (np.diff(frame.time) == 10**9).all()
+
+
+STATUS = b"3 wave samples/burst at 4.00 scans/sec, duration = 1 seconds\r\n"
+PTFREQ, END = b"wave: ptfreq = 171791.359\r\n", b"wave: end burst\r\n"
+
+
+def test_a_printed_burst_needs_its_rate() -> None:
+    assert waves(decode(WAVE)) == []
+    (frame,) = waves(decode(STATUS + WAVE))
+    start_ns = 1_349_399_454_000_000_000
+    assert frame.time.tolist() == [start_ns + n * 250_000_000 for n in range(3)]
+    assert frame.columns[WAVE_P].tolist() == [round(p * 0.6894757293168, 5) for p in (14.5102, 14.5064, 14.5165)]
+
+
+@pytest.mark.parametrize(
+    ("burst", "kind"),
+    [
+        (WAVE.replace(PTFREQ, b""), "wave_burst"),
+        (WAVE.replace(END, b""), "wave_burst"),
+        (WAVE.replace(b"wave: start time = 05 Oct 2012 01:10:54\r\n", b""), "wave_burst"),
+        (WAVE.replace(b"  14.5064\r\n", b""), "wave_burst"),
+        (WAVE.replace(PTFREQ, PTFREQ * 2), "wave_burst"),
+        (WAVE.replace(b"05 Oct", b"31 Sep"), "syntax"),
+        (WAVE.replace(b"14.5064", b"14.50"), "unknown"),
+        (WAVE.replace(b"14.5064", b"14\x805064"), "noise"),
+    ],
+)
+def test_a_damaged_burst_is_refused_once_and_whole(burst: bytes, kind: str) -> None:
+    decoded = decode(STATUS + TIDE + burst + TIDE + WAVE + TIDE)
+    assert [found for found, _, _ in problems(decoded)] == [kind]
+    assert (len(waves(decoded)), len(column(decoded, P))) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kinds"),
+    [
+        (b"8A808F8A8091\r\n", b"", ["wave_burst"]),
+        (b"8A808F8A8091\r\n", b"8A808F8A8091\r\n" * 2, ["wave_burst"]),
+        (b"8A808F8A8091\r\n", b"8A808X8A8091\r\n", ["unknown", "wave_burst"]),
+        (b"1CB9B9EA0000000000", b"1CB9B9EA0000010000", ["wave_burst"]),
+        (b"1CB965880000000000", b"1CB965880000000001", ["syntax"]),
+        (b"3767D13C5E1CB96588", b"3767D13C5E1CB9658", ["unknown"]),
+    ],
+)
+def test_a_damaged_record_of_an_upload_is_refused(old: bytes, new: bytes, kinds: list[str]) -> None:
+    good, decoded = decode(UPLOAD), decode(UPLOAD.replace(old, new, 1))
+    assert [kind for kind, _, _ in problems(decoded)] == kinds
+    lost_tides = kinds == ["unknown"]
+    assert len(column(decoded, P)) == len(column(good, P)) - lost_tides
+    assert len(waves(decoded)) == ("wave_burst" not in kinds)
+
+
+def test_sessions_follow_each_other() -> None:
+    again = UPLOAD.replace(HEADER, b"").replace(b"1CB9", b"1CC9")
+    decoded = decode(UPLOAD[: -len(b"S>")] + again)
+    assert problems(decoded) == []
+    assert (len(column(decoded, P)), len(waves(decoded))) == (6, 2)
+    assert (np.diff(times(decoded)) > 0).all()
+
+
 # What it says
 
 
@@ -154,7 +267,7 @@ def test_all_that_a_seagauge_says_is_known() -> None:
     decoded = decode(said)
     assert problems(decoded) == []
     assert len(samples(decoded)) == 2
-    assert [frame.source for frame in frames(decoded)] == [TimeSource.INSTRUMENT]
+    assert {frame.source for frame in frames(decoded)} == {TimeSource.INSTRUMENT}
 
 
 @needs_recordings
@@ -224,16 +337,33 @@ def test_a_line_that_was_cut_off_is_truncated() -> None:
     assert len(samples(decoded)) == 1
 
 
-HEADER = b"*    M = 12582.9\r\n*    B = 838.8\r\n*S>DD\r\n"
+# Those of presf_abc_test_3.hex, an SBE 26plus that lay in air.
+QUARTZ = {
+    "U0": 5.858992,
+    "C1": -5.715219e3,
+    "C2": -6.033690e-1,
+    "C3": 1.693125e4,
+    "D1": 8.045600e-2,
+    "D2": 0.0,
+    "T1": 3.036646e1,
+    "T2": 7.435300e-1,
+    "T3": 5.042604e1,
+    "T4": 1.440226e2,
+    "OFFSET": -4.742e-1,
+}
+HEADER = b"*    M = 12582.9\r\n*    B = 838.8\r\n%s*S>DD\r\n" % b"".join(
+    f"*    {name} = {value:.6e}\r\n".encode() for name, value in QUARTZ.items()
+)
 SESSION = b"FFFFFFFFFBFFFFFFFF\r\n1CB965880000000000\r\n0E1000040000000000\r\n"
 RECORDS = b"FFFFFFFFFCFFFFFFFF\r\n3767D13C5E1CB96588\r\n9AC08C3BB11CB97398\r\n"
-BURST = b"000000000000000000\r\n1CB9B9EA0000000000\r\n029F23446400000000\r\n8A808F8A8091\r\nFFFFFFFFFFFFFFFFFF\r\n"
+BURST = b"000000000000000000\r\n1CB9B9EA0000000000\r\n029F23440200000000\r\n8A808F8A8091\r\nFFFFFFFFFFFFFFFFFF\r\n"
 UPLOAD = HEADER + SESSION + RECORDS + BURST + b"9BF4623AEC1CB981A8\r\nS>"
 
 
 def test_lost_markers_of_an_uploaded_file_cost_no_record_and_make_none() -> None:
     whole = samples(decode(UPLOAD))
-    assert (len(whole), problems(decode(UPLOAD))) == (3, [])
+    assert (len(whole), problems(decode(UPLOAD))) == (5, [])
+    of_tides = [sample for frame in tides(decode(UPLOAD)) for sample in samples([frame])]
     assert [kind for kind, _, _ in problems(decode(SESSION + RECORDS))] == ["calibration", "calibration"]
     for marker, kinds in (
         (b"FFFFFFFFFCFFFFFFFF\r\n", []),
@@ -241,7 +371,7 @@ def test_lost_markers_of_an_uploaded_file_cost_no_record_and_make_none() -> None
         (b"FFFFFFFFFFFFFFFFFF\r\n", []),
     ):
         decoded = decode(UPLOAD.replace(marker, b""))
-        assert samples(decoded) == whole
+        assert [sample for frame in tides(decoded) for sample in samples([frame])] == of_tides
         assert [kind for kind, _, _ in problems(decoded)] == kinds
 
 
@@ -277,7 +407,7 @@ def test_byte_by_byte_is_the_same() -> None:
     assert samples(decoded) == samples(WHOLE)
     assert problems(decoded) == problems(WHOLE)
     assert [kind for kind, _, _ in problems(WHOLE)] == ["syntax", "noise", "implausible", "truncated"]
-    assert len(samples(WHOLE)) == 10
+    assert len(samples(WHOLE)) == 12
 
 
 @settings(PROBABLE, max_examples=200)
@@ -320,7 +450,7 @@ def test_it_is_installed_and_polls_where_it_is_told_to() -> None:
     assert (cls("gauge").start(), cls("gauge").poll()) == (b"", b"")
     polled = cls("gauge", cls.Settings.model_validate({"mode": "polled"}))
     assert (polled.start(), polled.poll()) == (b"\r\nStop\r\nDS\r\n", b"TS\r\n")
-    assert {schema.kind for schema in polled.schemas()} == {"tide_gauge"}
+    assert {schema.kind for schema in polled.schemas()} == {"tide_gauge", "wave_burst"}
 
 
 def agree(decoded: Sequence[Decoded], simulator: Sbe26plusSimulator) -> None:
