@@ -172,8 +172,11 @@ class _Reader:
         self._choices = {word.encode("latin-1"): float(n) for word, n in (spec.choices or {}).items()}
         self._hexadecimal = spec.hexadecimal
         self._number: Callable[[bytes], float] = (
-            self._choices.__getitem__ if self._choices else _hexadecimal if self._hexadecimal else float
+            self._chosen if self._choices else _hexadecimal if self._hexadecimal else float
         )
+
+    def _chosen(self, word: bytes) -> float:
+        return self._choices[word if word in self._choices else b"*"]
 
     def read(self, texts: Texts) -> tuple[Floats, Reasons | None]:
         """Values (n,) and reasons (n,), or None where none is missing."""
@@ -228,6 +231,8 @@ _NS = 1_000_000_000
 
 
 def _ints(texts: Sequence[bytes]) -> Ints:
+    if texts.count(texts[0]) == len(texts):  # as most parts of the dates of one feed
+        return np.full(len(texts), int(texts[0]), np.int64)
     return np.fromiter(map(int, texts), np.int64, len(texts))
 
 
@@ -488,13 +493,15 @@ class _Record:
         """(lines, times or None, (values, reasons) by field) of one form's lines; bad ones go to `items`."""
         form, numbers, groups = found
         if self._checksum is not None:
-            good = self._checked(found, source)
-            for i in np.flatnonzero(~good).tolist():
-                items.append((numbers[i], source.problem("checksum", "the checksum does not fit the line", numbers[i])))
-            numbers = [n for n, g in zip(numbers, good, strict=True) if g]
-            groups = [row for row, g in zip(groups, good, strict=True) if g]
-            if not groups:
-                return None
+            good = self._checked(self._checksum, found)
+            if not good.all():
+                for i in np.flatnonzero(~good).tolist():
+                    message = "the checksum does not fit the line"
+                    items.append((numbers[i], source.problem("checksum", message, numbers[i])))
+                kept = np.flatnonzero(good).tolist()
+                numbers, groups = [numbers[i] for i in kept], [groups[i] for i in kept]
+                if not kept:
+                    return None
         texts = list(zip(*groups, strict=True))
         lines = np.array(numbers, np.int64)
         times: Ints | None = None
@@ -514,26 +521,20 @@ class _Record:
         if times is not None and (times == NAT).any():
             for i in np.flatnonzero(times == NAT).tolist():
                 items.append((numbers[i], source.problem("time", "no calendar has this date", numbers[i])))
-            kept = times != NAT
-            lines, times = lines[kept], times[kept]
-            read = {name: (values[kept], codes[kept]) for name, (values, codes) in read.items()}
+            real = times != NAT
+            lines, times = lines[real], times[real]
+            read = {name: (values[real], codes[real]) for name, (values, codes) in read.items()}
             if not len(lines):
                 return None
         return lines, times, read
 
-    def _checked(self, found: _Matched, source: _Source) -> npt.NDArray[np.bool_]:
-        places = {slot.what: i for i, slot in enumerate(found.form.slots)}
-        covered = []
-        for n in found.lines:
-            match = found.form.regex.fullmatch(source.lines[n])
-            assert match is not None
-            begin = match.start(places["begin"] + 1) if "begin" in places else 0
-            end = match.start(places["end" if "end" in places else "checksum"] + 1)
-            covered.append(source.lines[n][max(begin, 0) : end])
-        assert self._checksum is not None
-        base = 16 if self._checksum.written == "hex" else 10
-        printed = [_printed(row[places["checksum"]] or b"", base) for row in found.groups]
-        good: npt.NDArray[np.bool_] = _computed(self._checksum, covered) == np.array(printed, np.int64)
+    def _checked(self, checksum: Checksum, found: _Matched) -> npt.NDArray[np.bool_]:
+        """Which lines have the checksum that they print."""
+        texts = {slot.what: i for i, slot in enumerate(found.form.slots)}
+        covered = [row[texts["covered"]] or b"" for row in found.groups]
+        base = 16 if checksum.written == "hex" else 10
+        printed = [_printed(row[texts["checksum"]] or b"", base) for row in found.groups]
+        good: npt.NDArray[np.bool_] = _computed(checksum, covered) == np.array(printed, np.int64)
         return good
 
     def _read(self, name: str, field: Field, given: Sequence[Texts], n: int) -> tuple[Floats, Reasons]:

@@ -77,7 +77,9 @@ class FieldSpec(_Table):
     )
     scientific: bool = Setting(False, description="it may be printed with an exponent; needs a resolution")
     hexadecimal: bool = Setting(False, description="it is a whole number in hexadecimal digits")
-    choices: Mapping[str, int] | None = Setting(None, description="words that it prints, and the number of each")
+    choices: Mapping[str, int] | None = Setting(
+        None, description='words that it prints, and the number of each; "*" is any other'
+    )
     time: str | None = Setting(None, description='how a date or time is written, such as "%Y/%m/%d %H:%M:%S.%f"')
     calibrated: str | None = Setting(
         None, description="these are counts, under this name, until the settings give scale and dark of the sensor"
@@ -180,6 +182,7 @@ class Pattern(_Table):
 
 # --- the template language --------------------------------------------------------------------------------------------
 
+ANY_WORD = r"[!-+\--~]++"  # no blank, no comma
 _CONTROL = r"\x00-\x08\n\r"
 _TOKEN = re.compile(r"\{\{|\[\[|<<|\{[^{}]*\}|[\[\]<>]| +|[^\[\]<> {}]+|[{}]")
 
@@ -212,8 +215,8 @@ def closing(tokens: list[tuple[str, str]], i: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What a group of a line's regular expression captures: `what` is `value`, `time`, `checksum`, `begin` or `end`
-    (of what the checksum covers); `name` the field or the directive."""
+    """What a group of a line's regular expression captures: `what` is `value`, `time`, `checksum` or `covered` (by the
+    checksum); `name` the field or the directive."""
 
     what: str
     name: str = ""
@@ -233,9 +236,15 @@ class Form:
         self.cell_count = record.cells.count if record.cells else 0
         tokens = list(_tokens(line.replace("{columns}", pattern.columns_text)))
         self._brackets(tokens)  # so that what follows finds each one closed
+        self._cover(tokens)
         self.tokens = tokens
         regex = b" *+" + self._sequence(tokens, 0).encode("latin-1") + b"[ \t]*+"
-        self.regex = re.compile(regex)
+        try:
+            self.regex = re.compile(regex)
+        except re.error:
+            raise ValueError(
+                f"line {line!r}: {{<}} and {{>}} must stand within the same brackets, in this order"
+            ) from None
         self.search = re.compile(b"^%s$" % regex, re.MULTILINE)
         """Finds the lines of a text that fit, where lines end with LF."""
         places = [slot.what for slot in self.slots]
@@ -257,6 +266,17 @@ class Form:
                 tokens[i] = ("text", token)
         if closers:
             raise ValueError(f"line {self.line!r}: {closers[-1]} is lacking; write [[ or << for the sign itself")
+
+    def _cover(self, tokens: list[tuple[str, str]]) -> None:
+        """Where not said otherwise, a checksum covers all in front of it."""
+        places = [token for kind, token in tokens if kind == "place"]
+        if "checksum" in places:
+            if "<" not in places:
+                tokens.insert(0, ("place", "<"))
+            if ">" not in places:
+                tokens.insert(tokens.index(("place", "checksum")), ("place", ">"))
+        elif "<" in places or ">" in places:
+            raise ValueError(f"line {self.line!r}: {{<}} and {{>}} belong to a {{checksum}}")
 
     def _sequence(self, tokens: list[tuple[str, str]], cell: int) -> str:
         out: list[str] = []
@@ -293,8 +313,10 @@ class Form:
     def _place(self, name: str, rest: list[tuple[str, str]], cell: int, *, padded: bool) -> str:
         padding = " *+" if padded else ""
         if name in ("<", ">"):
-            self.slots.append(Slot("begin" if name == "<" else "end"))
-            return "()"
+            if name == ">":
+                return ")"
+            self.slots.append(Slot("covered"))
+            return "("
         if name == "checksum":
             self.slots.append(Slot("checksum"))
             return padding + "([0-9A-Fa-f]{1,8}+)"
@@ -466,7 +488,8 @@ class Resolved:
         """The regular expression of what stands in `{name}`."""
         spec = self._specs[name]
         if spec.choices is not None:
-            text = "|".join(re.escape(word) for word in sorted(spec.choices, key=len, reverse=True))
+            words = sorted(spec.choices, key=len, reverse=True)
+            text = "|".join(ANY_WORD if word == "*" else re.escape(word) for word in words)
         elif spec.hexadecimal:
             text = "[0-9A-Fa-f]{1,15}+"
         elif spec.scientific:

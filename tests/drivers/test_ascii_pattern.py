@@ -512,6 +512,23 @@ def test_words_of_a_choice_and_hexadecimal() -> None:
     assert it.description()["labels"] == {"valid": "Valid"}
 
 
+def test_a_word_that_nobody_foresaw_costs_no_record() -> None:
+    fields = {"s": {"parameter": "source", "label": "Source", "unit": "1", "choices": {"Equil": 1, "*": 0}}}
+    it = driver(own("{depth} {s}", fields))
+    assert [values(it, b"1.5 " + word)["source"] for word in (b"Equil", b"Std-3", b"Equil2")] == [1, 0, 0]
+    assert kinds(it, b"1.5 a b\n1.5 \x80\n1.5 \n") == ["syntax"] * 3
+
+
+def test_a_checksum_covers_all_in_front_of_it_or_what_is_marked() -> None:
+    fields = {"n": {"parameter": "sample_number", "decimals": 0}}
+    plain, marked = (
+        own(line, fields, checksum={"kind": "sum"}) for line in ("A{n}*{checksum}", "A{<}{n}{>}*{checksum}")
+    )
+    for pattern, covered in ((plain, b"A12*"), (marked, b"12")):
+        assert values(driver(pattern), b"A12*%02X" % (sum(covered) % 256)) == {"sample_number": 12}
+        assert kinds(driver(pattern), b"A12*%02X\n" % (sum(covered) % 256 ^ 1)) == ["checksum"]
+
+
 def test_a_profile_repeats_a_group() -> None:
     fields = {"v": {"parameter": "eastward_sea_water_velocity", "decimals": 3, "missing": ["-9.999"]}}
     it = driver(own("P{depth}<,{v}>", fields, cells={"count": 3, "first_m": 1.5, "size_m": 0.5}))
@@ -606,6 +623,8 @@ def test_date_and_time_may_stand_apart_and_must_exist() -> None:
         ({"pattern": own("ready")}, "holds no value"),
         ({"pattern": own("<{depth},>")}, "needs `cells`"),
         ({"pattern": own("{depth}*{checksum}")}, "checksum"),
+        ({"pattern": own("{<}{depth}")}, "belong to a {checksum}"),
+        ({"pattern": own("[{<}A]{depth}*{checksum}", checksum={"kind": "xor"})}, "within the same brackets"),
         ({"pattern": own("{depth}", ignore=["{depth} m"])}, "nothing but text"),
         ({"pattern": own("{depth}", {"depth": {"unit": "psi"}})}, "cannot become m; use one of m, cm"),
         ({"pattern": own("{x}", {"x": {"decimals": 1}})}, "label and unit"),
