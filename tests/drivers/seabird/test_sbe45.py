@@ -176,8 +176,8 @@ def test_the_driver_finds_all_that_the_simulator_said(shape: dict[str, Any], cut
 
 def test_the_simulator_answers_a_driver_that_polls() -> None:
     simulator = Sbe45Simulator(remote=True)
-    columns = ("temperature", "conductivity", "remote_temperature")
-    driver = load("sbe45")("tsg", Sbe45.Settings(mode="polled", columns=columns))
+    given = {"mode": "polled", "columns": ["temperature", "conductivity", "remote_temperature"]}
+    driver = load("sbe45")("tsg", Sbe45.Settings.model_validate(given))
     decoded = []
     for n, asked in enumerate((driver.start(), driver.hail(), driver.poll(), driver.poll())):
         now_ns = START_NS + n * 10**9
