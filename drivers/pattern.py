@@ -213,6 +213,16 @@ def closing(tokens: list[tuple[str, str]], i: int) -> int:
     return len(tokens)
 
 
+def _outside_brackets(tokens: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    i = 0
+    while i < len(tokens):
+        if tokens[i][0] == "bracket":
+            i = closing(tokens, i)
+        else:
+            yield tokens[i]
+        i += 1
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """What a group of a line's regular expression captures: `what` is `value`, `time`, `checksum` or `covered` (by the
@@ -239,12 +249,7 @@ class Form:
         self._cover(tokens)
         self.tokens = tokens
         regex = b" *+" + self._sequence(tokens, 0).encode("latin-1") + b"[ \t]*+"
-        try:
-            self.regex = re.compile(regex)
-        except re.error:
-            raise ValueError(
-                f"line {line!r}: {{<}} and {{>}} must stand within the same brackets, in this order"
-            ) from None
+        self.regex = re.compile(regex)
         self.search = re.compile(b"^%s$" % regex, re.MULTILINE)
         """Finds the lines of a text that fit, where lines end with LF."""
         places = [slot.what for slot in self.slots]
@@ -275,6 +280,11 @@ class Form:
                 tokens.insert(0, ("place", "<"))
             if ">" not in places:
                 tokens.insert(tokens.index(("place", "checksum")), ("place", ">"))
+            marks = [token for kind, token in _outside_brackets(tokens) if kind == "place"]
+            if [mark for mark in marks if mark in ("<", ">", "checksum")] != ["<", ">", "checksum"]:
+                raise ValueError(
+                    f"line {self.line!r}: {{<}}, {{>}} and {{checksum}} stand outside of brackets in this order"
+                )
         elif "<" in places or ">" in places:
             raise ValueError(f"line {self.line!r}: {{<}} and {{>}} belong to a {{checksum}}")
 

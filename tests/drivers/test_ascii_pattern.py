@@ -624,7 +624,7 @@ def test_date_and_time_may_stand_apart_and_must_exist() -> None:
         ({"pattern": own("<{depth},>")}, "needs `cells`"),
         ({"pattern": own("{depth}*{checksum}")}, "checksum"),
         ({"pattern": own("{<}{depth}")}, "belong to a {checksum}"),
-        ({"pattern": own("[{<}A]{depth}*{checksum}", checksum={"kind": "xor"})}, "within the same brackets"),
+        ({"pattern": own("[{<}A]{depth}*{checksum}", checksum={"kind": "xor"})}, "outside of brackets"),
         ({"pattern": own("{depth}", ignore=["{depth} m"])}, "nothing but text"),
         ({"pattern": own("{depth}", {"depth": {"unit": "psi"}})}, "cannot become m; use one of m, cm"),
         ({"pattern": own("{x}", {"x": {"decimals": 1}})}, "label and unit"),
