@@ -140,6 +140,7 @@ class Plan:
             np.divide(beams, block.divisor, out=values)
         if block.rounded:
             np.round(values, Field.of(block.names[0], resolution=block.resolution).decimals, out=values)
+            values += 0.0
         for beam, name in enumerate(block.names):
             column = values[beam] if block.cells else values[beam, :, 0]
             out.columns[name] = column
@@ -202,6 +203,7 @@ class _Rows:
             values += self.add
             for row, decimals in self.rounded:
                 np.round(values[row], decimals, out=values[row])
+                values[row] += 0.0  # -0 is 0
         with np.errstate(invalid="ignore"):
             strange = ((values < self.low) | (values > self.high)).any(axis=1)
         for row, (_, scalar) in enumerate(self.scalars):

@@ -21,8 +21,8 @@ _BREAK = b"K1W%!Q"
 
 def classic(id_: int, data: bytes) -> bytes:
     """A classic record: type, size in words, data, checksum."""
-    body = bytes([0xA5, id_]) + ((len(data) + 6) // 2).to_bytes(2, "little") + data
-    words = struct.unpack(f"<{len(body) // 2}H", body)
+    body: bytes = bytes([0xA5, id_]) + ((len(data) + 6) // 2).to_bytes(2, "little") + data
+    words: tuple[int, ...] = struct.unpack(f"<{len(body) // 2}H", body)
     return body + ((0xB58C + sum(words)) & 0xFFFF).to_bytes(2, "little")
 
 

@@ -324,6 +324,7 @@ class SignatureSimulator(Simulator):
                 values[key] = echo[beam].tolist() if df == 100 else (echo[beam] / 2).tolist()
                 values[f"{_CORRELATION}_beam_{beam + 1}"] = correlation[beam].tolist()
             if df == 100:
+                values |= {"auxiliary_counts_1": 0, "auxiliary_counts_2": 0}
                 values |= {"sea_water_speed": speed.tolist(), "sea_water_velocity_to_direction": direction.tolist()}
         else:
             tagged, date = df == 103, f"{when:%y%m%d}"
