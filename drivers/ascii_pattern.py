@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field as Setting
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from drivers.arrivals import Arrivals
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
@@ -66,6 +66,16 @@ class Settings(DriverSettings):
     )
     clock: Literal["instrument", "arrival"] | None = Setting(None, description="whose time a sample has")
     utc_offset_h: float | None = Setting(None, ge=-14, le=14, description="what the instrument's clock is ahead of UTC")
+
+    @field_validator("pattern", mode="before")
+    @classmethod
+    def _table(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        try:
+            return Pattern.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(mistakes(error)) from None
 
     @model_validator(mode="after")
     def _one_pattern(self) -> Self:

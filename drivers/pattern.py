@@ -22,7 +22,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Setting
 
 from drivers.units import alike, conversion
@@ -237,14 +237,14 @@ class Form:
     """One way in which a record is written, compiled. `slots[i]` says what group `i + 1` holds."""
 
     def __init__(self, line: str, record: Record, pattern: "Resolved") -> None:
-        self.line = line
+        self.line = line = line.replace("{columns}", pattern.columns_text)
         self.slots: list[Slot] = []
         self.names: list[str] = []
         """Fields that it gives, in order."""
         self.profiles: set[str] = set()
         self._pattern, self._cells = pattern, record.cells
         self.cell_count = record.cells.count if record.cells else 0
-        tokens = list(_tokens(line.replace("{columns}", pattern.columns_text)))
+        tokens = list(_tokens(line))
         self._brackets(tokens)  # so that what follows finds each one closed
         self._cover(tokens)
         self.tokens = tokens
@@ -560,11 +560,18 @@ class Resolved:
         }
 
 
-def mistakes(error: Any) -> str:
-    """What a pydantic error of a pattern says, with the place of each mistake."""
+def mistakes(error: ValidationError) -> str:
+    """What is wrong in a pattern, each mistake with its place."""
+    details = error.errors(include_url=False)
+    places = [".".join(map(str, detail["loc"])) for detail in details]
     told = []
-    for detail in error.errors(include_url=False):
-        place = ".".join(map(str, detail["loc"]))
+    for detail, place in zip(details, places, strict=True):
         message = str(detail["msg"]).removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            message = "there is no such field"
+        elif detail["type"] == "missing":
+            message = "is needed"
+        elif detail["type"] == "too_short" and any(other.startswith(f"{place}.") for other in places):
+            continue  # said because of what is wrong within it
         told.append(f"{place}: {message}" if place else message)
     return "; ".join(told)
