@@ -29,7 +29,8 @@ from drivers.arrivals import Arrivals
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Lines
 from drivers.seabird.calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical, seabird_time_ns
-from drivers.seabird.text import PROMPTS, ColumnName, Groups, TextFormat, clock_ns, day_ns, rounded
+from drivers.seabird.sheet import CalibrationFile
+from drivers.seabird.text import PROMPTS, ColumnName, Groups, RawText, TextFormat, clock_ns, day_ns, rounded
 from drivers.seabird.told import Told
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Column, Frame, Missing, Reasons, Schema, Times
@@ -58,9 +59,12 @@ class SeaBirdSettings(DriverSettings):
     """In which the instrument prints it. Not given: as the instrument says, where it does; else dbar."""
     oxygen_unit: Literal["ml/L", "mg/L"] = "ml/L"
     """In which the instrument prints it."""
+    calibration_file: CalibrationFile | None = None
+    """A .xmlcon, the captured reply to GetCC or DC, or a .cal with lines `TA0 = 1.2e-03`. Its coefficients go before
+    those that the instrument or a file's header states."""
     coefficients: dict[str, float] = Setting(default_factory=dict)
     """Calibration coefficients by the names of the calibration sheet (TA0, G, CPCOR, PTCA0, …). They go before those
-    of a file's header."""
+    of a calibration file and of a file's header."""
 
     @field_validator("columns")
     @classmethod
@@ -93,6 +97,8 @@ _CONVERSATION = re.compile(
     rb"\*(?:[ ][ -~]*|END\*)?"  # a header
     rb"|<[ -~]*>[ -~]*"  # XML
     rb"|[A-Za-z]{1,24}(?:[=:][ -~]{0,60})?|[Dd][A-Za-z]{1,2}\d+,\d+"  # a command's echo
+    rb"|(?![0-9A-Fa-f]+\Z)!?(?:\d\d|[GS]\d+:)[A-Za-z]{2}\w{0,16}(?:=[ -~]{0,40})?"  # one through an inductive modem
+    rb"|\d{4}_DateTime: \d{8} \d{6}"  # the head of a telemetered block
     rb"|[A-Za-z][^,=]{0,60}=[ -~]*"  # a status line
     rb"|SBE[ -~]*"  # who it is
     rb"|(?!%s|[ -~]*\d\.\d{3}|[ -~]*\d\d:\d\d:\d\d$)[A-Za-z]{3,}[ :.][ -~]*"  # plain words
@@ -103,10 +109,13 @@ _HEX = re.compile(rb"[0-9A-Fa-f]{12,}")
 _ANY = re.compile(rb"([^\r\n]*)[\r\n]*+")
 _BEFORE = re.compile(PROMPTS)
 _NOT_IN_PACKET = re.compile(rb"[ \t]*(?:[^< \t\r\n]|<\?xml|<datapacket>)")
-_OF_A_PACKET = re.compile(rb"</?(?:data|datapacket|t1|c1|p1|sal|sv|sc|dt)>")
+_OF_A_PACKET = re.compile(rb"</?(?:data|datapacket|t1|c1|p1|sal|sv|sc|dt|ser1|t38|oox|dens)>")
+_SERIAL_SENSOR = re.compile(rb"<ser1>(?:<type>[\w ,-]*</type>)?(.*?)</ser1>")
+_GAS = re.compile(rb"<(/?)([pt][12])>")
+_DATA_END = re.compile(rb"#End Data *")
 _BETWEEN_TAGS = re.compile(rb">\s+<")
 _PACKET = re.compile(
-    rb"(?:<\?xml[^<>]*\?>)?<datapacket><hdr>(?:<(?:mfg|model|sn)>[^<>]*</(?:mfg|model|sn)>)*</hdr>"
+    rb"#?(?:<\?xml[^<>]*\?>)?<datapacket><hdr>(?:<(?:mfg|model|sn)>[^<>]*</(?:mfg|model|sn)>)*</hdr>"
     rb"<data>(.*)</data></datapacket>"
 )
 XML_COLUMNS = {
@@ -118,17 +127,28 @@ XML_COLUMNS = {
     b"sc": "specific_conductivity",
     b"smpl": "sample_number",
     b"navg": "ignore",
+    b"ox": "oxygen",
+    b"t38": "temperature_2",
+    b"gp1": "gas_tension",
+    b"gt1": "gas_temperature",
+    b"gp2": "gas_tension_2",
+    b"gt2": "gas_temperature_2",
+    b"oox": "optode_oxygen",
+    b"dens": "density",
+    b"vb": "battery_voltage",
+    b"i": "supply_current",
+    **{f"wl{n}".encode(): f"counts_{n + 1}" for n in range(3)},
     b"dt": "time",
     **{f"v{n}".encode(): f"voltage_{n}" for n in range(6)},
 }
-"""What the elements of an XML packet are."""
+"""What the elements of an XML packet are; `gp1` … `gt2` are p1 … t2 within `<ser1>`."""
 
 
 class _Row(NamedTuple):
     """A converted line (or XML packet) that fits its grammar. `arrival` is None where it is that of the first byte in
     the block at hand; a packet may have begun before that."""
 
-    text_format: TextFormat
+    text_format: TextFormat | RawText
     groups: Groups
     offset: int
     data: bytes
@@ -139,6 +159,35 @@ class SeaBird(Driver):
     """The driver that the families build on: they say how scans are laid out and how they become numbers."""
 
     manufacturer: ClassVar[str] = "Sea-Bird Scientific"
+    lines: ClassVar[tuple[str, ...]] = (
+        *("9600 8N1", "9600 7E1", "115200 8N1", "57600 8N1", "38400 8N1", "19200 8N1"),
+        *("4800 8N1", "2400 8N1", "1200 8N1", "600 8N1"),
+    )
+    calibration: ClassVar[str] = (
+        "Converted lines and XML packets need none. Raw scans take the coefficients of the file's header or of the "
+        "replies to GetCC or DC; before these go those of the file that `calibration_file` names (.xmlcon, .xml, .cal, "
+        "captured text), before these those of the setting `coefficients`."
+    )
+    commands: ClassVar[Mapping[str, str]] = {
+        "GetSD, GetCD, GetCC, GetHD, GetEC": "status, configuration, coefficients, hardware, events in XML",
+        "DS, DC": "status and coefficients as text (older firmware: DCAL)",
+        "TS": "takes one sample and prints it; sent by a poll",
+        "SL": "prints the last sample",
+        "Stop": "ends sampling by itself; sent before polling",
+        "StartNow": "begins sampling by itself",
+        "OutputFormat=": "how samples are printed; set before polling",
+        "QS": "puts it to sleep; an empty line wakes it",
+    }
+    problems: ClassVar[Mapping[str, str]] = {
+        "syntax": "a damaged line, scan or packet. Check cable and connectors where there are many.",
+        "columns": "a sound line that prints other values than it should: say which in the setting `columns`.",
+        "noise": "bytes that are no text: another baud rate or parity, or noise on the line.",
+        "truncated": "the stream ended inside a line or packet, or fewer scans came than the block's head promised.",
+        "implausible": "a value or a time that cannot be; the value is left out, the rest of the record kept.",
+        "calibration": "raw scans that cannot become numbers; the message names the coefficients that are lacking.",
+        "unknown": "an XML packet with elements, or a relayed line of an address, that are not of this instrument.",
+        "exception": "the instrument refuses a command or reports a fault.",
+    }
     text_output_format: ClassVar[int]
     """The OutputFormat= of converted lines."""
     settings: SeaBirdSettings
@@ -153,6 +202,7 @@ class SeaBird(Driver):
         self._told = Told()
         self._packet: tuple[bytearray, int, Arrival] | None = None
         self._scans_seen = 0  # since the header, damaged ones too
+        self._block_begins: int | None = None  # the scans seen when a telemetered block began
         self._learn()
 
     # What a family says.
@@ -169,6 +219,15 @@ class SeaBird(Driver):
     def hint(self, digits: int) -> str:
         """What to tell of a scan that has another number of digits."""
 
+    def raw_texts(self) -> Sequence[RawText]:
+        """The grammars of raw counts in decimal, as far as now known."""
+        return ()
+
+    @property
+    def address(self) -> int | None:
+        """The address on an inductive modem's line, where there is one."""
+        return None
+
     def columns(self) -> tuple[str, ...]:
         """The columns of converted lines."""
         return self.settings.columns or ("temperature", "conductivity", "pressure", "time")
@@ -179,8 +238,9 @@ class SeaBird(Driver):
         return DEFAULT_UNITS | {name: unit for name, unit in chosen.items() if unit is not None}
 
     def coefficients(self) -> dict[str, float]:
-        """The calibration: the header's, and before it the settings'."""
-        return self._told.coefficients | self.settings.coefficients
+        """The calibration: the header's, before it the calibration file's, and before that the settings'."""
+        sheet = self.settings.calibration_file
+        return self._told.coefficients | dict(sheet.coefficients if sheet else {}) | self.settings.coefficients
 
     # The driver's protocol.
 
@@ -195,6 +255,11 @@ class SeaBird(Driver):
             "calibration": self.coefficients(),
         }
         return {name: value for name, value in known.items() if value}
+
+    @classmethod
+    def hail(cls) -> bytes:
+        """`DS`, which is answered also while it samples."""
+        return b"\r\n\r\nDS\r\n"
 
     def start(self) -> bytes:
         if self.settings.mode == "autonomous":
@@ -226,7 +291,7 @@ class SeaBird(Driver):
         if rest is not None:
             line = rest.data + b"\n"
             fits = self._text.pattern.match(line)
-            said = _CONVERSATION.fullmatch(_BEFORE.sub(b"", rest.data, count=1).strip())
+            said = _CONVERSATION.fullmatch(_BEFORE.sub(b"", rest.data, count=1).strip().removeprefix(b"#"))
             whole = (fits and self._text.ends_complete) or self._scan.match(line) or b"</datapacket>" in line
             if whole or said or not _BEFORE.sub(b"", rest.data, count=1).strip():
                 self._block(Block(line, rest.offset, [rest.offset], [rest.arrival]), decoded)
@@ -242,10 +307,11 @@ class SeaBird(Driver):
 
     def _learn(self) -> None:
         """Sets up the grammar by what is known now."""
-        self._text = TextFormat(self.columns(), self.units())
+        self._text = TextFormat(self.columns(), self.units(), self.address)
+        self._raw_texts = tuple(self.raw_texts())
         self._formats = {self._text.columns: self._text}
         digits = tuple(self.scan_digits())
-        self._known = (self.columns(), self.units(), digits)
+        self._known = self._grammar_of_now()
         lengths = b"|".join(rb"(?:#?[0-9A-Fa-f]{%d}[\r\n]++)++" % n for n in digits) or rb"(?!)"
         self._scan = re.compile(rb"%s(%s)" % (PROMPTS, lengths))
 
@@ -299,22 +365,43 @@ class SeaBird(Driver):
         if _HEX.fullmatch(text):
             self._scans_seen += 1
             return problem("syntax", self.hint(len(text)), offset, line, arrival)
-        if _CONVERSATION.fullmatch(text):
+        if _CONVERSATION.fullmatch(text.removeprefix(b"#").strip()) and text != b"#":
             self._told.take(text)
             self._learn_if_news()
             if text == b"*END*":
                 self._scans_seen = 0
+            elif text == b"#Begin Data":
+                self._block_begins = self._scans_seen
+            elif _DATA_END.fullmatch(text):
+                return self._block_end(begins, text, arrival)
             return None
         self._scans_seen += 1
         if re.search(rb"[^ -~\t]", text):
             message = "bytes that are no text: noise on the line, or another baud rate or parity"
             return problem("noise", message, offset, line, arrival)
+        relayed = re.match(rb"(\d\d),[ ]*(?=[\d. -])", text)
+        if self.address is not None and relayed and int(relayed[1]) != self.address:
+            message = f"a line of the instrument with address {relayed[1].decode()}, not {self.address:02}"
+            return problem("unknown", message, begins, said, arrival)
         kind, message = self._text.complaint(line)
         return problem(kind, message, offset, line, arrival)
 
+    def _block_end(self, offset: int, line: bytes, arrival: Arrival) -> Problem | None:
+        """Whether all came that the head of a telemetered block promised."""
+        promised, begins = self._told.recorded, self._block_begins
+        self._told.recorded, self._block_begins = None, None
+        if promised is None or begins is None or self._scans_seen - begins == promised:
+            return None
+        message = f"{self._scans_seen - begins} scans came where the head says SamplesRecorded = {promised}"
+        return problem("truncated", message, offset, line, arrival)
+
     def _learn_if_news(self) -> None:
-        if (self.columns(), self.units(), tuple(self.scan_digits())) != self._known:
+        if self._grammar_of_now() != self._known:
             self._learn()
+
+    def _grammar_of_now(self) -> tuple[object, ...]:
+        patterns = tuple(text.pattern for text in self.raw_texts())
+        return self.columns(), self.units(), tuple(self.scan_digits()), patterns
 
     # XML packets (OutputFormat 2), on one line or on many.
 
@@ -338,7 +425,8 @@ class SeaBird(Driver):
         return problem("truncated", message, offset, bytes(packet).rstrip(), arrival)
 
     def _packet_row(self, packet: bytes, offset: int, arrival: Arrival) -> _Row | Problem:
-        found = _PACKET.fullmatch(_BETWEEN_TAGS.sub(b"><", packet))
+        joined = _BETWEEN_TAGS.sub(b"><", packet)
+        found = _PACKET.fullmatch(_SERIAL_SENSOR.sub(lambda ser: _GAS.sub(rb"<\1g\2>", ser[1]), joined))
         if not found:
             return problem("syntax", "an XML packet that is not in order", offset, packet, arrival)
         tags = re.findall(rb"<(\w+)>([^<>]*)</\1>", found[1])
@@ -368,22 +456,20 @@ class SeaBird(Driver):
         """Appends the Frames of `rows`, and empties it."""
         for text_format, alike in groupby(rows, lambda row: row.text_format):
             some = list(alike)
-            time, columns, reasons = text_format.decode([row.groups for row in some])
             offsets = [row.offset for row in some]
             if any(row.arrival for row in some):
                 arrivals = Arrivals.of([row.arrival or block.arrival(row.offset) for row in some])
             else:
                 arrivals = block.arrivals_of(offsets)
-            batch = _Batch(
-                text_format.schema,
-                time,
-                columns,
-                reasons,
-                offsets,
-                arrivals,
-                [row.data for row in some].__getitem__,
-            )
-            self._emit(batch, decoded)
+            try:
+                schema, time, columns, reasons = text_format.decode([row.groups for row in some])
+            except Unconvertible as lack:
+                decoded += [
+                    problem("calibration", str(lack), row.offset, row.data, arrivals[i]) for i, row in enumerate(some)
+                ]
+                continue
+            data = [row.data for row in some].__getitem__
+            self._emit(_Batch(schema, time, columns, reasons, offsets, arrivals, data), decoded)
         rows.clear()
 
     def _scan_frames(self, block: Block, at: int, run: bytes, decoded: list[Decoded]) -> None:
@@ -399,7 +485,7 @@ class SeaBird(Driver):
             return run[starts[row] : starts[row] + 2 * scans.shape[1] + 1].rstrip(b"\r\n")
 
         try:
-            schema, time, columns = self.convert(scans)
+            schema, time, columns, source = self.convert(scans)
         except Unconvertible as lack:
             self._scans_seen += len(scans)
             for row, offset in enumerate(offsets):
@@ -408,7 +494,7 @@ class SeaBird(Driver):
         self._scans_seen += len(scans)
         fields = schema.by_name
         whole = {name: rounded(values, fields[name].resolution) for name, values in columns.items()}
-        batch = _Batch(schema, time, dict(whole), {}, offsets, arrivals, data)
+        batch = _Batch(schema, time, dict(whole), {}, offsets, arrivals, data, source)
         latest = None if self._told.uploaded_ns is None else self._told.uploaded_ns + DAY_NS
         self._emit(batch, decoded, latest)
 
@@ -417,7 +503,7 @@ class SeaBird(Driver):
         refused."""
         self._schemas[batch.schema.id] = batch.schema
         n = len(batch.offsets)
-        source = TimeSource.ARRIVAL if batch.time is None else TimeSource.INSTRUMENT
+        source = TimeSource.ARRIVAL if batch.time is None else batch.source
         if batch.time is None:
             time = batch.arrivals.utc_ns
         else:
@@ -461,6 +547,7 @@ class _Batch(NamedTuple):
     offsets: list[int]
     arrivals: Arrivals
     data: Callable[[int], bytes]
+    source: TimeSource = TimeSource.INSTRUMENT
 
 
 def implausible(schema: Schema, columns: dict[str, Column], reasons: dict[str, Reasons]) -> dict[int, list[str]]:

@@ -9,7 +9,7 @@ Sources: SBE 37-SM RS-232 user manual rev. 041, page 46; SBE 19plus V2 user manu
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -37,6 +37,12 @@ ColumnName = Literal[
     "voltage_3",
     "voltage_4",
     "voltage_5",
+    "temperature_2",
+    "gas_tension",
+    "gas_temperature",
+    "gas_tension_2",
+    "gas_temperature_2",
+    "optode_oxygen",
     "counts_1",
     "counts_2",
     "counts_3",
@@ -93,6 +99,12 @@ def _prints(column: str) -> dict[str, _Print]:
     return {
         "": {
             "depth": _Print("depth", 3, 1e-3),
+            "temperature_2": _Print("sea_water_temperature_2", 4, 1e-4),
+            "gas_tension": _Print("total_dissolved_gas_pressure", 0, 1e-5, 1e-5),
+            "gas_temperature": _Print("temperature_of_gas_tension_sensor", 3, 1e-3),
+            "gas_tension_2": _Print("total_dissolved_gas_pressure_2", 0, 1e-5, 1e-5),
+            "gas_temperature_2": _Print("temperature_of_gas_tension_sensor_2", 3, 1e-3),
+            "optode_oxygen": _Print("mole_concentration_of_dissolved_molecular_oxygen_in_sea_water", 3, 1e-3),
             "salinity": _Print("sea_water_practical_salinity", 4, 1e-4),
             "sound_velocity": _Print("speed_of_sound_in_sea_water", 3, 1e-3),
             "density": _Print("sea_water_sigma_t", 4, 1e-4),
@@ -109,7 +121,7 @@ _DATE = rb"\d\d [A-Z][a-z]{2} \d{4}|\d\d-\d\d-\d{4}|\d{4}-\d\d-\d\d"
 CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _WHEN = re.compile(rb"(?:%s),?[ ]+%s" % (_DATE, CLOCK))
 _NUMBER = re.compile(rb"[-+]?\d{0,12}(?:\.(\d+))?")
-PROMPTS = rb"(?:S>[ ]*|<Execut(?:ed|ing)/>[ ]*)*"
+PROMPTS = rb"(?:(?:S|IMM)>[ ]*|</?(?:RemoteReply|Execut(?:ed|ing)/)>[ ]*)*"
 
 
 @lru_cache(maxsize=4096)
@@ -137,6 +149,7 @@ def clock_ns(clocks: Sequence[bytes]) -> Times:
 
 
 Groups = tuple[bytes | None, ...]
+Values = dict[str, Floats]
 
 
 class TextFormat:
@@ -145,7 +158,7 @@ class TextFormat:
     `pattern` matches a whole line with its end; group 1 stands where the record begins, the others are its values.
     """
 
-    def __init__(self, columns: tuple[str, ...], units: Mapping[str, str]) -> None:
+    def __init__(self, columns: tuple[str, ...], units: Mapping[str, str], address: int | None = None) -> None:
         self.columns = columns
         self._units = {column: units.get(column.removeprefix("specific_"), "") for column in columns}
         self._prints: dict[str, _Print] = {}
@@ -153,7 +166,9 @@ class TextFormat:
             if column not in ("time", "ignore"):
                 self._prints[column] = _prints(column)[self._units[column]]
         self.schema = Schema("ctd", tuple(Field.of(p.name, resolution=p.resolution) for p in self._prints.values()))
-        self.pattern = re.compile(rb"%s(#?)[ ]*%s[ ]*[\r\n]++" % (PROMPTS, self._grammar()))
+        # An inductive modem puts the address and the serial number in front of what it relays.
+        relayed = rb"" if address is None else rb"(?:%02d,[ ]*)?(?:\d{5},[ ]*)?" % address
+        self.pattern = re.compile(rb"%s(#?)[ ]*%s%s[ ]*[\r\n]++" % (PROMPTS, relayed, self._grammar()))
 
         self._date_group = 2 + columns.index("time") if "time" in columns else 0
 
@@ -186,8 +201,9 @@ class TextFormat:
                 grammar += rb",[ ]*" + value
         return grammar
 
-    def decode(self, rows: Sequence[Groups]) -> tuple[Times | None, dict[str, Column], dict[str, Reasons]]:
-        """(times, columns, reasons) of the groups 1… of many matches; times is None where the lines have none."""
+    def decode(self, rows: Sequence[Groups]) -> tuple[Schema, Times | None, dict[str, Column], dict[str, Reasons]]:
+        """(schema, times, columns, reasons) of the groups 1… of many matches; times is None where the lines have
+        none."""
         groups = list(zip(*rows, strict=True))
         time: Times | None = None
         columns: dict[str, Column] = {}
@@ -206,7 +222,7 @@ class TextFormat:
                     value = np.fromiter(map(float, groups[at]), np.float64, len(rows))
                     columns[p.name] = rounded(value * p.scale + p.shift, p.resolution) if p.scale != 1.0 else value
             at += 1
-        return time, columns, reasons
+        return self.schema, time, columns, reasons
 
     def complaint(self, line: bytes) -> tuple[str, str]:
         """(kind, message): why a line that looks like a sample is none."""
@@ -249,6 +265,41 @@ class TextFormat:
         others = [u for u, p in _prints(column).items() if p.decimals == decimals and u != self._units[column]]
         setting = column.removeprefix("specific_") + "_unit"
         return f', as it is printed in {others[0]}: set {setting} = "{others[0]}"' if others else ""
+
+
+class RawText:
+    """The grammar of raw counts printed in decimal, each value with its own number of decimals, with or without a date;
+    `convert` makes values of them (it may raise `Unconvertible`), to be rounded to the resolution of their fields."""
+
+    ends_complete = False
+
+    def __init__(
+        self, decimals: Mapping[str, int], timed: bool, convert: Callable[[dict[str, Floats]], tuple[Schema, Values]]
+    ) -> None:
+        self._names = tuple(decimals)
+        self._timed = timed
+        self._convert = convert
+        values = [rb"(\d{1,9}%s)" % (rb"\.\d{%d}" % n if n else rb"") for n in decimals.values()]
+        if timed:
+            values.append(rb"(%s),?[ ]+(%s)" % (_DATE, CLOCK))
+        self.pattern = re.compile(rb"%s(#?)[ ]*%s[ ]*[\r\n]++" % (PROMPTS, rb",[ ]*".join(values)))
+
+    def has_day(self, fits: re.Match[bytes]) -> bool:
+        """As of `TextFormat`."""
+        return not self._timed or day_ns(fits[2 + len(self._names)]) is not None
+
+    def decode(self, rows: Sequence[Groups]) -> tuple[Schema, Times | None, dict[str, Column], dict[str, Reasons]]:
+        """(schema, times, columns, reasons) of the groups 1… of many matches."""
+        groups = list(zip(*rows, strict=True))
+        raw = {
+            name: np.fromiter(map(float, groups[1 + i]), np.float64, len(rows)) for i, name in enumerate(self._names)
+        }
+        schema, values = self._convert(raw)
+        time: Times | None = None
+        if self._timed:
+            time = np.array([day_ns(date) for date in groups[-2]], np.int64) + clock_ns(groups[-1])
+        fields = schema.by_name
+        return schema, time, {name: rounded(v, fields[name].resolution) for name, v in values.items()}, {}
 
 
 def _count(values: Sequence[bytes]) -> str:
