@@ -38,6 +38,7 @@ from gateway.modbus_server import ModbusServer, Slave
 
 KINDS = {
     "aml": "drivers.simulators.aml:AmlSimulator",
+    "aquadopp": "drivers.simulators.aquadopp:AquadoppSimulator",
     "ascii": "drivers.simulators.ascii_pattern:AsciiSimulator",
     "paroscientific": "drivers.simulators.paroscientific:ParoscientificSimulator",
     "radar": "drivers.simulators.radar:RadarSimulator",
@@ -49,6 +50,7 @@ KINDS = {
     "sbe54": "drivers.simulators.sbe54:Sbe54Simulator",
     "sbe911plus": "drivers.simulators.sbe911plus:Sbe911plusSimulator",
     "ship": "drivers.simulators.ship:ShipSimulator",
+    "signature": "drivers.simulators.signature:SignatureSimulator",
     "valeport": "drivers.simulators.valeport:ValeportSimulator",
     "workhorse": "drivers.simulators.workhorse:WorkhorseSimulator",
 }
