@@ -73,7 +73,7 @@ def run() -> Result:
         "mhkit (dolfyn)",
         peer,
         value / peer,
-        "ratio at least 5",
-        "ratio 5",
+        "ratio >= 5",
+        "ratio >= 10",
         {"recording": source, "samples": samples, "megabytes": megabytes},
     )
