@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Sequence
@@ -195,10 +197,27 @@ VECTORS: list[tuple[str, dict[str, Any], bytes, dict[str, Any]]] = [
         },
     ),
     (
+        "asimet",  # 20171114.metbk.log
+        {},
+        b"1012.88  74.475  12.260  277.2   24.32  11.890  3.7569   23.3    3.00    8.63  3.7569 12.50",
+        {
+            "air_pressure": 1012.88,
+            "relative_humidity": 74.475,
+            "air_temperature": 12.26,
+            "surface_downwelling_longwave_flux_in_air": 277.2,
+            "rain_gauge_level": 24.32,
+            "sea_water_temperature": 11.89,
+            "sea_water_electrical_conductivity": 3.7569,
+            "surface_downwelling_shortwave_flux_in_air": 23.3,
+            "wind_to_magnetic_east": 3.0,
+            "wind_to_magnetic_north": 8.63,
+        },
+    ),
+    (
         "asimet",
         {},
-        b"1010.60 83.3 22.18 370.5 5.12 Na Na 0.0 -1.23 4.56",
-        {"air_pressure": 1010.6, "sea_water_temperature": None, "eastward_wind": -1.23},
+        b" 993.78  86.464  Na  351.5   -1.13  Na  Na    1.9    1.57    0.63  Na 12.50",
+        {"air_pressure": 993.78, "air_temperature": None, "sea_water_temperature": None, "rain_gauge_level": -1.13},
     ),
     (
         "ysi",
@@ -713,3 +732,14 @@ def test_every_word_of_a_pattern_is_on_its_page() -> None:
     models: list[type[BaseModel]] = [Pattern, Record, FieldSpec, Checksum, CellsSpec]
     words = {name for model in models for name in model.model_fields} | set(shipped())
     assert [word for word in sorted(words) if not re.search(rf"[`{{ ]{word}\b", page)] == []
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_decodes_by_a_patterns_name() -> None:
+    command = [sys.executable, "-m", "tidegate", "decode", "--driver", "ascii", "--set", "pattern=sbe38", "-"]
+    said = b"2014-08-01T00:00:00.124000Z 14.6480\n2014-08-01T00:00:01.124000Z 14.x480\n"
+    done = subprocess.run(command, input=said, capture_output=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == {"time": "2014-08-01T00:00:00.124000000Z", "sea_water_temperature": 14.648}
+    assert b"byte 64: syntax" in done.stderr
