@@ -171,7 +171,7 @@ def test_a_xmlcon_gives_coefficients_and_what_is_in_a_scan(tmp_path: Path) -> No
 def test_text_as_sea_bird_sends_it(tmp_path: Path) -> None:
     k = read_sheet(written(tmp_path, "a.cal", CAL)).coefficients
     assert (k["TA0"], k["G"], k["J"], k["PA0"]) == (1.230393e-3, -1.002841, 4.743578e-5, 0.2257238)
-    told = "temperature:  13-jan-16\n    TA0 = 1.5e-03\npressure S/N = 26195, range = 1450 psia:  28-dec-15\n    PA0 = 0.5\n"
+    told = "temperature: 13-jan-16\n    TA0 = 1.5e-03\npressure S/N = 26, range = 1450 psia: 28-dec-15\n    PA0 = 0.5\n"
     assert read_sheet(written(tmp_path, "dc.txt", told)).coefficients == {"TA0": 1.5e-3, "PRANGE": 1450.0, "PA0": 0.5}
 
 
