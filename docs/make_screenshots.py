@@ -1,13 +1,17 @@
-"""Take the pictures of `docs/images` from a running hub:
+"""Take the pictures of `docs/images` from a running hub, or from a running gateway:
 
     python docs/make_screenshots.py http://127.0.0.1:8080 [folder]
+    python docs/make_screenshots.py station.toml [folder]
 
 Needs Playwright and a Chromium (`CHROMIUM`, else /usr/bin/chromium). For each kind of page the platform that shows most
-is chosen: one with flags, one with profiles, one with a tide.
+is chosen: one with flags, one with profiles, one with a tide. Of a gateway the screen of `tidegate gateway top` is
+taken, with its worst instrument chosen, and the bytes of its best.
 """
 
+import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +20,15 @@ from typing import Any
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
+from gateway.control import storage_directory
+from gateway.screen import Top
+
 _ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 _LAPTOP = {"width": 1366, "height": 768}
+_TERMINAL = {"width": 1000, "height": 640}
 _PHONE = {"width": 390, "height": 844}
 
 
@@ -72,6 +80,30 @@ def take(url: str, folder: Path) -> None:
             page.screenshot(path=folder / "phone-platform.png")
 
 
+def take_screen(config: Path, folder: Path) -> None:
+    """The pictures of the terminal screen of the gateway that runs with the file `config`."""
+    pictures = asyncio.run(_screens(config))
+    with tempfile.TemporaryDirectory() as scratch, chromium() as browser, _page(browser, _TERMINAL, "dark") as page:
+        for name, svg in pictures.items():
+            drawn = Path(scratch) / f"{name}.svg"
+            drawn.write_text(svg)
+            page.goto(drawn.as_uri())
+            page.locator("svg").first.screenshot(path=folder / f"{name}.png")
+
+
+async def _screens(config: Path) -> dict[str, str]:
+    """By name, the drawings of the screen at 80 columns and 24 lines."""
+    pictures = {}
+    app = Top(storage_directory(config), config)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(2.5)
+        pictures["top"] = app.export_screenshot(title=f"tidegate gateway top {config.name}")
+        await pilot.press("end", "r")
+        await pilot.pause(6.0)
+        pictures["top-raw"] = app.export_screenshot(title=f"tidegate gateway top {config.name}")
+    return pictures
+
+
 def _kinds(platforms: list[dict[str, Any]]) -> set[str]:
     return {i["kind"] for p in platforms for i in p["instruments"]}
 
@@ -97,7 +129,10 @@ def main() -> None:
         sys.exit(__doc__)
     folder = Path(sys.argv[2]) if len(sys.argv) == 3 else Path(__file__).parent / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    take(sys.argv[1].rstrip("/"), folder)
+    if sys.argv[1].endswith(".toml"):
+        take_screen(Path(sys.argv[1]), folder)
+    else:
+        take(sys.argv[1].rstrip("/"), folder)
 
 
 if __name__ == "__main__":

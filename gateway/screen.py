@@ -273,7 +273,7 @@ def details(name: str, i: InstrumentStatus, width: int) -> Group:
         facts.append(f"! {i.console} is talking to it")
     lines: list[Text | Table] = [Text(fact) for fact in facts]
     if i.reason:
-        lines.append(Text(f"✗ {i.reason}", style=BAD))
+        lines.append(Text(f"✗ {printable(i.reason)}", style=BAD))
     every = "" if i.every_s is None else f", one every {i.every_s:.3g} s"
     due = "" if i.interval_s is None else f", due every {i.interval_s:g} s"
     newest = "" if i.sample_ns is None or i.sample_ns < 0 else f", the newest of {utc(i.sample_ns)}"
@@ -295,7 +295,7 @@ def details(name: str, i: InstrumentStatus, width: int) -> Group:
 
 
 def _problems(i: InstrumentStatus) -> Table:
-    table = Table.grid(padding=(0, 1))
+    table = Table.grid(padding=(0, 2, 0, 0))
     for p in i.problems:
         mark = "!" if p.ago_s < _FRESH_PROBLEM_S else " "
         message = "" if p.message == i.reason else printable(p.message)
