@@ -1,9 +1,9 @@
 """Any instrument that a pattern tells of, simulated: the pattern's lines, spoken instead of read.
 
 A pattern is enough to speak as the instrument does: literal text as it stands, each value with as many decimals as it
-prints and a sign or padding where the grammar allows them, words of `choices`, dates in their form, the checksum
-computed. Values of water, level and air are those of the simulated `sea`; any other is drawn within what is plausible.
-The records of a pattern take turns, and so do the variants of each. Each interval is one line.
+prints, words of `choices`, dates in their form, the checksum computed. What a station usually measures is as the
+simulated `sea` has it; any other value is drawn within what is plausible. The records of a pattern take turns, and so
+do the variants of each. Each interval is one line.
 """
 
 from dataclasses import dataclass, field
@@ -110,20 +110,28 @@ class AsciiSimulator(Simulator):
         spec = self.resolved.spec(name, "")
         parameter = spec.parameter or name
         t_s = now_ns / _NS
-        sea: dict[str, float] = {
+        level, ship = float(self.sea.level_m(t_s)), self.sea.ship(t_s)
+        usual: dict[str, float] = {
             "sea_water_temperature": float(self.sea.temperature_c(t_s)),
             "sea_water_practical_salinity": float(self.sea.salinity(t_s)),
-            "water_surface_height_above_reference_datum": float(self.sea.level_m(t_s)),
-            "sea_water_pressure": float(self.sea.level_m(t_s)) + 15.0,
-            "sea_water_pressure_due_to_sea_water": float(self.sea.level_m(t_s)) + 5.0,
             "sea_water_electrical_conductivity": 5.1,
             "speed_of_sound_in_sea_water": 1541.0,
+            "water_surface_height_above_reference_datum": level,
+            "sea_water_pressure": level + 15.0,
+            "sea_water_pressure_due_to_sea_water": level + 5.0,
+            "depth": level + 5.0,
+            "sea_floor_depth_below_transducer": self.sea.depth_m + level,
             "air_pressure": 1009.0,
-            "latitude": self.sea.ship(t_s)[0],
-            "longitude": self.sea.ship(t_s)[1],
+            "air_temperature": 28.4,
+            "relative_humidity": 81.0,
+            "relative_wind_speed": 6.2,
+            "wind_speed": 6.2,
+            "battery_voltage": 12.4,
+            "latitude": ship[0],
+            "longitude": ship[1],
         }
-        if parameter in sea:
-            value = sea[parameter] + float(self._random.normal()) * 1e-3
+        if parameter in usual:
+            value = usual[parameter] * (1.0 + 1e-4 * float(self._random.normal()))
         else:
             known = PARAMETERS.get(parameter)
             low, high = known.plausible if known else (0.0, 100.0)
@@ -220,7 +228,7 @@ class _Speaker:
             text = f"{max(0, round(printed)):X}"
             printed = float(int(text, 16))
         else:
-            text = f"{printed:.6E}" if spec.scientific else f"{printed:.{self._resolved.decimals(name)[1]}f}"
+            text = f"{printed:.7G}" if spec.scientific else f"{printed:.{self._resolved.decimals(name)[1]}f}"
             printed = float(text)
         column = self._resolved.field(name, profile=False)
         rounded = round(printed * factor + offset, column.decimals) + 0.0
