@@ -415,6 +415,8 @@ def _head(record: bytes) -> _Head:
     else:
         raise _Misfit("unknown", f"a record of type {id_:02X} in version {version}, which is not decoded")
     scaling -= 256 * (scaling > 127)
+    if id_ == 0x17:
+        offset = max(offset, first)  # not every firmware says it rightly
     if offset < first or not -6 <= scaling <= 0:
         raise _Misfit("syntax", f"a record whose data begin at {offset} and whose velocities scale by 10^{scaling}")
     beams, coordinates, cells = geometry >> 12, geometry >> 10 & 3, geometry & 1023

@@ -165,13 +165,13 @@ class _Configuration:
             self.told["head_serial"] = record[10:22].rstrip(b"\0 ").decode("latin-1")
             matrix = np.frombuffer(record, "<i2", 9, 30).reshape(3, 3) / 4096
             self.told["beam_to_instrument"] = matrix.tolist()
-            self.told["looks"] = "down" if word(4) & 8 else "up"
+            self.told["tilt_sensor_mounted"] = "down" if word(4) & 8 else "up"
         else:
             self.coordinates = _AXES[word(32)] if word(32) < 3 else ""
             self.beams, self.cell_counts, self.blank_counts = word(18), word(36), word(6)
             average = word(16)
             self.interval_ns = average * 1_000_000_000 // 512
-            self.wave_interval_ns = 500_000_000 if word(386) & 1 else 1_000_000_000
+            self.wave_interval_ns = 500_000_000 if word(436) & 1 else 1_000_000_000
             self.scale = 10_000.0 if word(58) & 16 else 1000.0
             self.told |= {
                 "coordinates": self.coordinates,
@@ -180,16 +180,16 @@ class _Configuration:
                 "salinity": word(74) / 10,
             }
 
-    def cells(self, count: int, id_: int) -> Cells:
+    def cells(self, count: int, id_: int, upward: bool) -> Cells:
         """Geometry of a profile; sizes are 0 where no configuration tells."""
         size_m = _HR_CELL_M if id_ == _HR else _CELL_M
         blank_m = _HR_BLANK_M if id_ == _HR else _BLANK_M
         if self.frequency_khz not in size_m or not self.cell_counts:
-            return Cells(count, 0.0, 0.0)
+            return Cells(count, 0.0, 0.0, upward)
         slant = np.cos(np.radians(25))
         size = round(self.cell_counts / 256 * size_m[self.frequency_khz] * slant, 2)
         blank = round(self.blank_counts * blank_m[self.frequency_khz] * slant - size, 2)
-        return Cells(count, round(size + blank, 2), size, self.told.get("looks") == "up")
+        return Cells(count, round(size + blank, 2), size, upward)
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------
@@ -227,6 +227,7 @@ def _velocity_names(coordinates: str, beams: int) -> tuple[str, ...]:
 def _plan(record: bytes, configuration: _Configuration, coordinates: str) -> Plan:
     """How records like this one are read. Raises `_Misfit`."""
     id_, size, c = record[1], len(record), configuration
+    upward = size > 25 and not record[25] & 1  # of profiles: the status's first bit says that the head looks down
     pressure = "sea_water_pressure_due_to_sea_water"
     scale, step = c.scale, 1e-3 if c.scale == 1000 else 1e-4
     cells: Cells | None = None
@@ -261,7 +262,7 @@ def _plan(record: bytes, configuration: _Configuration, coordinates: str) -> Pla
             Block(_velocity_names(coordinates, beams), "<i2", at, count, 1000, 1e-3, -32768),
             Block(_names(_ECHO, beams), "u1", at + 2 * beams * count, count),
         ]
-        cells = c.cells(count, id_)
+        cells = c.cells(count, id_, upward)
     elif id_ == _HR:
         kind = "adcp"
         beams, count = record[34] if size > 56 else 0, record[35] if size > 56 else 0
@@ -280,7 +281,7 @@ def _plan(record: bytes, configuration: _Configuration, coordinates: str) -> Pla
             Block(_names(_ECHO, beams), "u1", 54 + 2 * part, count),
             Block(_names(_CORRELATION, beams), "u1", 54 + 3 * part, count),
         ]
-        cells, clock = c.cells(count, id_), _clock(4, 10)
+        cells, clock = c.cells(count, id_, upward), _clock(4, 10)
     elif id_ == _DIAGNOSTICS_HEADER:
         # Some firmware has its clock where the manual has three processing magnitudes.
         kind, clock = "diagnostics_header", _clock(12)
@@ -463,7 +464,8 @@ class Classic(Driver):
         return tuple({p.schema.id: p.schema for p in self._plans.values() if isinstance(p, Plan)}.values())
 
     def description(self) -> Mapping[str, Any]:
-        """From the configurations: model, serial, firmware, frequency, coordinates, `looks`, and the matrix
+        """From the configurations: model, serial, firmware, frequency, coordinates, how the tilt
+        sensor is mounted, and the matrix
         `beam_to_instrument` (rows X, Y, Z)."""
         return {"manufacturer": self.manufacturer, **self._configuration.told}
 
@@ -498,7 +500,11 @@ class Classic(Driver):
                 self._configuration.hear(id_, buffer[start : start + size])
                 self._plans.clear()
                 continue
-            shape = {_HR: buffer[start + 34 : start + 36], _MOTION: buffer[start + 5 : start + 6]}.get(id_)
+            shape = b""
+            if id_ in (_AWAC, _PROFILER, _HR) and size > 36:
+                shape = bytes((buffer[start + 25] & 1,)) + (buffer[start + 34 : start + 36] if id_ == _HR else b"")
+            elif id_ == _MOTION:
+                shape = buffer[start + 5 : start + 6]
             key = (id_, size, shape)
             plan = self._plans.get(key)
             if plan is None:

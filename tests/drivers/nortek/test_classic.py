@@ -188,7 +188,14 @@ def test_the_configurations_give_names_geometry_and_matrix() -> None:
     assert told["beam_to_instrument"] == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     assert frame.schema.cells is not None
     # MHKiT: 1024 counts at 1 MHz are cells of 0.17 m; 40 counts of blanking leave the first at 0.82 m.
-    assert (frame.schema.cells.size_m, frame.schema.cells.first_m) == (0.17, 0.82)
+    assert (frame.schema.cells.size_m, frame.schema.cells.first_m, frame.schema.cells.upward) == (0.17, 0.82, True)
+
+
+def test_a_profiler_that_is_turned_over_has_another_schema() -> None:
+    up, down = HEAD, HEAD[:21] + b"\x11" + HEAD[22:]
+    data = b"".join(classic(0x21, head + bytes(10)) for head in (up, up, down))
+    looks = [(f.schema.cells.upward, len(f)) for f in frames(decode(Classic("aqd"), data)) if f.schema.cells]
+    assert looks == [(True, 2), (False, 1)]
 
 
 def test_profiles_of_the_awac_and_of_high_resolution() -> None:
