@@ -31,9 +31,11 @@ import json
 import logging
 import os
 import pwd
+import shlex
 import socket
 import stat
 import struct
+import sys
 import time
 import tomllib
 from collections import deque
@@ -567,7 +569,7 @@ def _owner(directory: Path) -> str:
             continue
         except KeyError:
             break
-        return f"{name}: write `sudo -u {name}` in front of the command"
+        return f"{name}: `{shlex.join(['sudo', '-u', name, *sys.argv])}`"
     return "another user: become that user by `sudo -u`"
 
 

@@ -241,7 +241,7 @@ async def test_a_socket_of_somebody_else_is_told_with_the_way_in(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(asyncio, "open_unix_connection", forbidden)
-    with pytest.raises(NoGateway, match=r"belongs to \w+: write `sudo -u \w+` in front"):
+    with pytest.raises(NoGateway, match=r"belongs to (\w+): `sudo -u \1 .*pytest"):
         await ControlClient.connect(tmp_path)
 
 
