@@ -40,6 +40,7 @@ KINDS = {
     "aml": "drivers.simulators.aml:AmlSimulator",
     "aquadopp": "drivers.simulators.aquadopp:AquadoppSimulator",
     "ascii": "drivers.simulators.ascii_pattern:AsciiSimulator",
+    "dvl": "drivers.simulators.dvl:DvlSimulator",
     "paroscientific": "drivers.simulators.paroscientific:ParoscientificSimulator",
     "radar": "drivers.simulators.radar:RadarSimulator",
     "rbr": "drivers.simulators.rbr:RbrSimulator",

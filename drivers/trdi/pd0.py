@@ -16,21 +16,19 @@ Sources: Workhorse Commands and Output Data Format (P/N 957-6156), chapter "PD0 
 Sentinel V, RiverPro and Pathfinder for their blocks; the sum modulo 65536 from recordings.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field as Setting
-from pydantic import field_validator
 
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.trdi import blocks as b
 from drivers.trdi.blocks import BAD_VELOCITY, Blocks, Columns, beams, locate, stretches, times_of
 from drivers.trdi.framing import Ensembles, Framer, Ints, Mask
 from drivers.trdi.navigation import Said, vmdas, winriver
+from drivers.trdi.setup import Settings, set_up
 from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import Cells, Field, Frame, Missing, Schema
 
@@ -415,28 +413,6 @@ def _surface_layer(blocks: Blocks, times: Ints, upward: Ints, coordinates: Ints)
     return told
 
 
-class Settings(DriverSettings):
-    """How to set the instrument up, if it is to be."""
-
-    setup: tuple[str, ...] = Setting(
-        (),
-        description="commands to send once when the port has opened, before CS starts the pinging; none: it is left"
-        " as it is",
-        examples=[["CR1", "WP50", "WN30", "WS0100", "TE00:01:00.00", "TP00:01.20", "EX11111", "CK"]],
-    )
-
-    @field_validator("setup")
-    @classmethod
-    def _known(cls, commands: tuple[str, ...]) -> tuple[str, ...]:
-        for command in commands:
-            if not re.fullmatch(r"#?[A-Z][A-Z0-9?][ -~]{0,60}", command) or command[:2] in ("CS", "CZ"):
-                raise ValueError(
-                    f"{command!r} is no set-up command: write two capital letters and their values, as WN30; CS is sent"
-                    " after the last"
-                )
-        return commands
-
-
 class Pd0(Driver):
     """Reads PD0 ensembles. It sends nothing unless `setup` names commands."""
 
@@ -505,10 +481,7 @@ class Pd0(Driver):
 
     def start(self) -> bytes:
         """The set-up commands between a soft break and `CS`; nothing where none are set."""
-        assert isinstance(self.settings, Settings)
-        if not self.settings.setup:
-            return b""
-        return b"===" + b"".join(command.encode("ascii") + b"\r" for command in (*self.settings.setup, "CS"))
+        return set_up(self.settings)
 
     def schemas(self) -> Sequence[Schema]:
         """The schemas of the geometries met so far; an ADCP's is known only from its ensembles."""
