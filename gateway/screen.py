@@ -381,6 +381,8 @@ class Top(App[None]):
     #instruments { height: auto; max-height: 40%; border: none; padding: 0; background: transparent; }
     #instruments:focus { border: none; background-tint: transparent; }
     #instruments > .option-list--option { padding: 0; }
+    #instruments > .option-list--option-highlighted { background: $foreground 18%; color: $foreground; }
+    #instruments:focus > .option-list--option-highlighted { background: $foreground 18%; color: $foreground; }
     #title { height: 1; text-style: bold underline; margin-top: 1; }
     #panes { height: 1fr; }
     #values, #raw, #log { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; background: transparent; }

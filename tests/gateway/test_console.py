@@ -17,7 +17,8 @@ from drivers.nmea.nmea0183 import Nmea0183
 from drivers.simulators.sbe26plus import Sbe26plusSimulator
 from gateway import rawlog
 from gateway.console import Consoles, Refused, ending_of
-from gateway.rawlog import Direction
+from gateway.rawlog import START, Direction, Mark
+from gateway.recover import recover
 from gateway.talk import Editor, Heard, shown
 from tests.gateway.counting import Counting, Pty, sentence
 from tests.gateway.stations import CTD, GAUGE, RADAR, Plain, simulated, station, until, written
@@ -143,13 +144,11 @@ async def test_a_typed_word_is_no_sample_when_a_crashed_gateway_takes_up_its_raw
         await gateway.instruments["gauge"].type(sentence(b"IIMTW,99.5,C"))
         pty.say(sentence(b"IIMTW,19.5,C"))
         await until(lambda: gateway.instruments["gauge"].health.samples)
-        gateway.spool.resume(rawlog.START)
-    from gateway.recover import recover
 
     raw = rawlog.RawLog(tmp_path / "station/raw", 50_000_000)
-    frames = [frame for found, _ in recover(raw, None, {"gauge": Nmea0183("gauge")}) for frame in found]
+    frames = [frame for found, _ in recover(raw, Mark(b"", START, {}), {"gauge": Nmea0183("gauge")}) for frame in found]
     raw.close()
-    assert [float(v) for frame in frames for v in frame.columns["sea_water_temperature"]] in ([19.5], [])
+    assert [float(v) for frame in frames for v in frame.columns["sea_water_temperature"]] == [19.5]
     assert [u.data for u in rawlog.read(tmp_path / "station/raw") if u.direction is Direction.TYPED]
 
 
