@@ -30,7 +30,7 @@ from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Lines
 from drivers.seabird.calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical, seabird_time_ns
 from drivers.seabird.sheet import CalibrationFile
-from drivers.seabird.text import PROMPTS, ColumnName, Groups, RawText, TextFormat, clock_ns, day_ns, rounded
+from drivers.seabird.text import PROMPTS, ColumnName, Groups, RawText, TextFormat, as_printed, clock_ns, day_ns, rounded
 from drivers.seabird.told import Told
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Column, Frame, Missing, Reasons, Schema, Times
@@ -94,7 +94,7 @@ DEFAULT_UNITS = {"temperature": "C", "conductivity": "S/m", "pressure": "dbar"}
 
 _MONTH_FIRST = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4}"
 _CONVERSATION = re.compile(
-    rb"\*(?:[ ][ -~]*|END\*)?"  # a header
+    rb"\*\*?(?:[ ][ -~]*)?|\*END\*"  # a header
     rb"|<[ -~]*>[ -~]*"  # XML
     rb"|[A-Za-z]{1,24}(?:[=:][ -~]{0,60})?|[Dd][A-Za-z]{1,2}\d+,\d+"  # a command's echo
     rb"|(?![0-9A-Fa-f]+\Z)!?(?:\d\d|[GS]\d+:)[A-Za-z]{2}\w{0,16}(?:=[ -~]{0,40})?"  # one through an inductive modem
@@ -322,11 +322,16 @@ class SeaBird(Driver):
             if self._packet is not None and _NOT_IN_PACKET.match(data, at):
                 self._row_frames(block, rows, decoded)
                 decoded.append(self._unfinished_packet())
-            fits = self._text.pattern.match(data, at)
-            if fits and self._text.has_day(fits):
+            text: TextFormat | RawText = self._text
+            fits = text.pattern.match(data, at)
+            if not fits:
+                for text in self._raw_texts:
+                    if fits := text.pattern.match(data, at):
+                        break
+            if fits and text.has_day(fits):
                 offset = block.offset + fits.start(1)
                 line = data[fits.start(1) : fits.end()].rstrip(b"\r\n")
-                rows.append(_Row(self._text, fits.groups(), offset, line))
+                rows.append(_Row(text, fits.groups(), offset, line))
                 at = fits.end()
                 continue
             run = self._scan.match(data, at)
@@ -493,7 +498,7 @@ class SeaBird(Driver):
             return
         self._scans_seen += len(scans)
         fields = schema.by_name
-        whole = {name: rounded(values, fields[name].resolution) for name, values in columns.items()}
+        whole = {name: as_printed(values, fields[name]) for name, values in columns.items()}
         batch = _Batch(schema, time, dict(whole), {}, offsets, arrivals, data, source)
         latest = None if self._told.uploaded_ns is None else self._told.uploaded_ns + DAY_NS
         self._emit(batch, decoded, latest)

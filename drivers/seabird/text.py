@@ -299,7 +299,7 @@ class RawText:
         if self._timed:
             time = np.array([day_ns(date) for date in groups[-2]], np.int64) + clock_ns(groups[-1])
         fields = schema.by_name
-        return schema, time, {name: rounded(v, fields[name].resolution) for name, v in values.items()}, {}
+        return schema, time, {name: as_printed(v, fields[name]) for name, v in values.items()}, {}
 
 
 def _count(values: Sequence[bytes]) -> str:
@@ -312,3 +312,9 @@ def rounded(values: Floats, resolution: float) -> Floats:
     steps = round(1 / resolution)
     result: Floats = np.rint(values * steps) / steps
     return result
+
+
+def as_printed(values: Floats, field: Field) -> Column:
+    """`values` to the resolution of their field; whole numbers where it is of such."""
+    whole = rounded(values, field.resolution)
+    return whole.astype(np.int64) if field.integer else whole
