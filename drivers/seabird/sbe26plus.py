@@ -15,7 +15,8 @@ date. What else the instrument says (prompt, echo, replies to DS and DC, wave st
 A burst of wave pressures is `wave: start time = …`, `wave: ptfreq = …`, one pressure (psia) a line, `wave: end burst`.
 It is one record: taken whole, or refused whole where a part of it is lost or damaged. How often it was measured does
 not stand in it: the reply to DS says it, or the setting `wave_scans_per_s`. Where nobody does, bursts are checked and
-passed over; they remain in the raw log.
+passed over; they remain in the raw log. Wave statistics, where they are printed, have the time of the burst's start;
+heights of the spectrum and of the waves one by one are told apart.
 
 An uploaded file (.hex) has tide records of 18 hexadecimal digits: pressure number N 6, temperature number 4, seconds
 since 2000-01-01 8. Pressure is (N - B) / M psia, with M and B from the header; temperature is its number / 1000 - 10.
@@ -83,6 +84,9 @@ _BURST_LINE = re.compile(rb"[0-9A-F]{10}0{8}")
 _WAVE_STARTS = re.compile(rb"wave: start time = +%s *" % _WHEN)
 _WAVE_PART = re.compile(rb"wave: ptfreq = +\d{4,7}\.\d{3} *|wave: end burst *| +-?\d{1,5}\.\d{4} *")
 _LONGEST_BURST = 65_536
+_STATISTICS_BEGIN, _STATISTICS_GO_ON = b"Auto-Spectrum Statistics:", b"Time Series Statistics:"
+_STATISTIC = re.compile(rb"   ([A-Za-z][A-Za-z0-9/ ]{2,30}) = (\d{1,6}(?:\.\d{4}e[-+]\d\d)?)")
+_STATISTICS_END = b"H1/100"
 _REFUSAL = re.compile(rb"(?:S>)*\?[ -~]*")
 _NO_TEXT = re.compile(rb"[^ -~\t]")
 
@@ -123,6 +127,15 @@ _CONDUCTIVITY = (
 _PRINTED = Schema("tide_gauge", _FIELDS)
 _PRINTED_WITH_CONDUCTIVITY = Schema("tide_gauge", _FIELDS + _CONDUCTIVITY)
 _WAVES = Schema("wave_burst", (Field.of("sea_water_pressure_in_wave_burst", resolution=1e-5),))
+_STATISTICS = {
+    (0, b"significant wave height"): Field.of("sea_surface_wave_significant_height", resolution=1e-6),
+    (1, b"significant wave height"): Field.of("sea_surface_wave_mean_height_of_highest_third", resolution=1e-6),
+    (1, b"H1/10"): Field.of("sea_surface_wave_mean_height_of_highest_tenth", resolution=1e-6),
+    (1, b"maximum wave height"): Field.of("sea_surface_wave_maximum_height", resolution=1e-6),
+    (1, b"average wave period"): Field.of("sea_surface_wave_zero_upcrossing_period", resolution=1e-6),
+}
+"""Values of the two parts of wave statistics: of the spectrum, and of the waves one by one."""
+_OF_WAVES = Schema("waves", tuple(_STATISTICS.values()))
 _UPLOADED = Schema("tide_gauge", (_FIELDS[0], Field.of("sea_water_temperature", resolution=1e-3)))
 
 
@@ -220,10 +233,14 @@ class Sbe26plus(Driver):
         self._burst = _Burst.NONE
         self._waves: list[Line] = []  # the lines of the burst that is being read, its start first
         self._stray = False
+        self._burst_ns: int | None = None  # when the last printed burst began
+        self._statistics: dict[tuple[int, bytes], float] = {}
+        self._statistics_line: Line | None = None  # the first of the statistics that are being read
+        self._statistics_part = 0
 
     def schemas(self) -> Sequence[Schema]:
         """Of printed samples without and with conductivity, and of uploaded ones."""
-        return _PRINTED, _PRINTED_WITH_CONDUCTIVITY, _UPLOADED, _WAVES
+        return _PRINTED, _PRINTED_WITH_CONDUCTIVITY, _UPLOADED, _WAVES, _OF_WAVES
 
     def description(self) -> Mapping[str, Any]:
         """Serial number, firmware and pressure sensor, once the instrument has replied to `DS`."""
@@ -276,6 +293,7 @@ class Sbe26plus(Driver):
             decoded.append(problem("truncated", message, rest.offset, rest.data, rest.arrival))
         if self._waves:
             self._refuse_burst("truncated", "the stream ended inside this wave burst", decoded)
+        self._end_statistics(decoded, "truncated")
         self._renew()
         return decoded
 
@@ -292,10 +310,14 @@ class Sbe26plus(Driver):
                 if _SCALE.fullmatch(text) or _COEFFICIENT.fullmatch(text):
                     self._emit(rows, decoded)
                 self._learn(text)
+                self._statistics_of(line, rows, decoded)
             else:
                 found = _complaint(text)
                 if self._burst is not _Burst.NONE or text.lstrip().startswith(b"wave"):
                     self._burst, self._waves = _Burst.SPOILT, []
+        if isinstance(found, _Row) and self._statistics_line is not None:
+            self._emit(rows, decoded)
+            self._end_statistics(decoded, "syntax")
         if isinstance(found, _Row) and self._burst is not _Burst.NONE:
             self._end_is_missing(rows, decoded)
         if isinstance(found, _Row):
@@ -364,9 +386,10 @@ class Sbe26plus(Driver):
             self._refuse_burst("wave_burst", message, decoded)
             return
         self._waves = []
+        start_ns = (day_ns(found[1]) or 0) + int(clock_ns([found[2]])[0])
+        self._burst_ns = start_ns
         if rate is None:
             return
-        start_ns = (day_ns(found[1]) or 0) + int(clock_ns([found[2]])[0])
         psia = np.array([line.data.strip() for line in lines]).astype(np.float64)
         self._give_burst(start_ns, 1.0 / rate, psia, lines, decoded)
 
@@ -383,6 +406,39 @@ class Sbe26plus(Driver):
         (field,) = _WAVES.fields
         columns: dict[str, Column] = {field.name: rounded(psia * DBAR_PER_PSI, field.resolution)}
         self._give(_WAVES, times, columns, TimeSource.INSTRUMENT, lines, decoded)
+
+    # Wave statistics.
+
+    def _statistics_of(self, line: Line, rows: list[_Row], decoded: list[Decoded]) -> None:
+        """Takes a line of statistics, and gives them where it is the last."""
+        text = line.data.rstrip()
+        if text == _STATISTICS_BEGIN:
+            self._emit(rows, decoded)
+            self._end_statistics(decoded, "syntax")
+            self._statistics_line, self._statistics_part = line, 0
+        elif text == _STATISTICS_GO_ON:
+            self._statistics_part = 1
+        elif self._statistics_line is not None and (found := _STATISTIC.fullmatch(text)):
+            self._statistics[self._statistics_part, found[1]] = float(found[2])
+            if found[1] == _STATISTICS_END:
+                self._emit(rows, decoded)
+                self._end_statistics(decoded, "syntax")
+
+    def _end_statistics(self, decoded: list[Decoded], kind: str) -> None:
+        """Gives the statistics that are being read, if there are any, or refuses them where a value is missing."""
+        line, values = self._statistics_line, self._statistics
+        self._statistics_line, self._statistics = None, {}
+        if line is None:
+            return
+        missing = [key[1].decode() for key in (*_STATISTICS, (1, _STATISTICS_END)) if key not in values]
+        if missing:
+            message = f"wave statistics without {', '.join(missing)}: damaged or cut short"
+            decoded.append(problem(kind, message, line.offset, line.data, line.arrival))
+            return
+        columns: dict[str, Column] = {field.name: np.array([values[key]]) for key, field in _STATISTICS.items()}
+        source = TimeSource.ARRIVAL if self._burst_ns is None else TimeSource.INSTRUMENT
+        times = np.array([line.arrival.utc_ns if self._burst_ns is None else self._burst_ns], np.int64)
+        self._give(_OF_WAVES, times, columns, source, [line], decoded)
 
     # Uploaded files.
 

@@ -43,11 +43,20 @@ FFT................................................\r
 Auto-Spectrum Statistics:\r
    nAvgBand = 5\r
    total variance = 1.0896e-05\r
+   total energy = 1.0939e-01\r
+   significant period = 5.3782e-01\r
    significant wave height = 1.3204e-02\r
 zero crossing analysis.............\r
 Time Series Statistics:\r
    wave integration time = 128\r
    number of waves = 0\r
+   total variance = 1.1595e-05\r
+   total energy = 1.1640e-01\r
+   average wave height = 0.0000e+00\r
+   average wave period = 0.0000e+00\r
+   maximum wave height = 1.0893e-02\r
+   significant wave height = 0.0000e+00\r
+   significant wave period = 0.0000e+00\r
    H1/10 = 0.0000e+00\r
    H1/100 = 0.0000e+00\r
 """
@@ -259,6 +268,32 @@ def test_sessions_follow_each_other() -> None:
     assert (np.diff(times(decoded)) > 0).all()
 
 
+def test_wave_statistics_have_the_time_of_their_burst() -> None:
+    """The block of an SBE 26plus that the OOI recorded (marine-integrations, sbe26plus sample_data)."""
+    decoded = decode(WAVE + TIDE + STATISTICS + TIDE)
+    (found,) = [frame for frame in frames(decoded) if frame.schema.kind == "waves"]
+    assert found.time.tolist() == [1_349_399_454_000_000_000]
+    assert [column.tolist() for column in found.columns.values()] == [[0.013204], [0.0], [0.0], [0.010893], [0.0]]
+    without = decode(STATISTICS, at=Arrival(START_NS, 1, "boot", True))
+    assert (frames(without)[0].source, frames(without)[0].time.tolist()) == (TimeSource.ARRIVAL, [START_NS])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"   maximum wave height = 1.0893e-02\r\n", b""),
+        (b"   H1/100 = 0.0000e+00\r\n", b""),
+        (b"1.0893e-02", b"1.0893e-0"),
+        (b"1.3204e-02", b"1.32x4e-02"),
+        (b"Time Series Statistics:\r\n", b""),
+    ],
+)
+def test_damaged_wave_statistics_are_refused(old: bytes, new: bytes) -> None:
+    decoded = decode(WAVE + STATISTICS.replace(old, new) + TIDE)
+    assert "syntax" in [kind for kind, _, _ in problems(decoded)]
+    assert [frame.schema.kind for frame in frames(decoded)] == ["tide_gauge"]
+
+
 # What it says
 
 
@@ -266,7 +301,7 @@ def test_all_that_a_seagauge_says_is_known() -> None:
     said = b"S>start\r\nstart\r\nlogging will start in 10 seconds\r\n" + TIDE + WAVE + STATISTICS + TIDE + b"S>"
     decoded = decode(said)
     assert problems(decoded) == []
-    assert len(samples(decoded)) == 2
+    assert len(samples(decoded)) == 3
     assert {frame.source for frame in frames(decoded)} == {TimeSource.INSTRUMENT}
 
 
@@ -407,7 +442,7 @@ def test_byte_by_byte_is_the_same() -> None:
     assert samples(decoded) == samples(WHOLE)
     assert problems(decoded) == problems(WHOLE)
     assert [kind for kind, _, _ in problems(WHOLE)] == ["syntax", "noise", "implausible", "truncated"]
-    assert len(samples(WHOLE)) == 12
+    assert len(samples(WHOLE)) == 13
 
 
 @settings(PROBABLE, max_examples=200)
@@ -450,7 +485,7 @@ def test_it_is_installed_and_polls_where_it_is_told_to() -> None:
     assert (cls("gauge").start(), cls("gauge").poll()) == (b"", b"")
     polled = cls("gauge", cls.Settings.model_validate({"mode": "polled"}))
     assert (polled.start(), polled.poll()) == (b"\r\nStop\r\nDS\r\n", b"TS\r\n")
-    assert {schema.kind for schema in polled.schemas()} == {"tide_gauge", "wave_burst"}
+    assert {schema.kind for schema in polled.schemas()} == {"tide_gauge", "wave_burst", "waves"}
 
 
 def agree(decoded: Sequence[Decoded], simulator: Sbe26plusSimulator) -> None:
