@@ -159,7 +159,8 @@ def _beams(name: str, head: _Head) -> tuple[str, ...]:
         numbers = [5]
     else:
         numbers = [head.description >> 4 * i & 15 for i in range(head.beams)]
-    if not all(1 <= number <= 5 for number in numbers) or len(set(numbers)) < head.beams:
+    most = 4 if head.id == 0x17 else 5
+    if not all(1 <= number <= most for number in numbers) or len(set(numbers)) < head.beams:
         numbers = list(range(1, head.beams + 1))
     return tuple(f"{name}_beam_{number}" for number in numbers)
 
@@ -273,8 +274,6 @@ def _df3(b: int, head: _Head) -> tuple[list[Scalar], list[Block], int]:
         names = ("standard_deviation_of_pitch", "standard_deviation_of_roll", "standard_deviation_of_heading")
         scalars += [Scalar(name, "<i2", at + 2 * i, 100) for i, name in enumerate(names)]
         at += 8
-    if at > head.size:
-        raise _Misfit("syntax", f"a record of {head.size} bytes whose configuration needs {at}")
     return scalars, blocks, cells
 
 
@@ -300,8 +299,6 @@ def _df2(b: int, head: _Head) -> tuple[list[Scalar], list[Block], int]:
             else:
                 blocks.append(Block(_beams(_ECHO if bit == 0x40 else _CORRELATION, head), "u1", at, head.cells))
             at += width * profiled
-    if at > head.size:
-        raise _Misfit("syntax", f"a record of {head.size} bytes whose configuration needs {at}")
     return scalars, blocks, head.cells
 
 
@@ -334,8 +331,6 @@ def _bottom_track(b: int, head: _Head) -> tuple[list[Scalar], list[Block], int]:
     if c & 0x400:
         scalars += _ahrs(at)
         at += 64
-    if at > head.size:
-        raise _Misfit("syntax", f"a record of {head.size} bytes whose configuration needs {at}")
     return scalars, blocks, 0
 
 
@@ -422,7 +417,7 @@ def _head(record: bytes) -> _Head:
     beams, coordinates, cells = geometry >> 12, geometry >> 10 & 3, geometry & 1023
     if configuration & 0x800 and id_ != 0x17:
         beams, coordinates, cells = 1, 2, geometry
-    if beams > 5 or cells > _MOST_CELLS or (coordinates > 2 and beams):
+    if beams > (4 if id_ == 0x17 else 5) or cells > _MOST_CELLS or (coordinates > 2 and beams):
         raise _Misfit(
             "unknown", f"a record of {beams} beams and {cells} cells; at most 5 and {_MOST_CELLS} are decoded"
         )
@@ -454,7 +449,11 @@ def _plan(record: bytes) -> Plan:
         else:
             cells = Cells(count, (head.first_mm + head.size_mm) / 1000, head.size_mm / 1000, head.upward)
     clock = _clock(b + (2 if head.id in (0x23, 0x24) else 6 if head.id in (0x1B, 0x1D) else 8))
-    return Plan(_KINDS[head.id], head.size, tuple(scalars), tuple(blocks), cells, clock)
+    measured = tuple(block for block in blocks if block.names)
+    plan = Plan(_KINDS[head.id], head.size, tuple(scalars), measured, cells, clock)
+    if plan.needs > head.size:
+        raise _Misfit("syntax", f"a record of {head.size} bytes whose configuration needs {plan.needs}")
+    return plan
 
 
 def _key(buffer: bytes, start: int, size: int) -> bytes:

@@ -79,6 +79,13 @@ class Plan:
             fields += [Field.of(name, resolution=block.resolution, profile=block.cells > 0) for name in block.names]
         return Schema(self.kind, tuple(fields), self.cells)
 
+    @property
+    def needs(self) -> int:
+        """The bytes that a record must have for all of it."""
+        ends = [s.at + np.dtype(s.format).itemsize for s in self.scalars]
+        ends += [b.at + len(b.names) * max(b.cells, 1) * np.dtype(b.format).itemsize for b in self.blocks]
+        return max(ends, default=0)
+
     @cached_property
     def dtype(self) -> np.dtype[np.void]:
         """A record: scalars as `s0`, …, blocks as `b0`, …, and all its bytes as `bytes`."""
@@ -123,11 +130,12 @@ class Plan:
         """The columns of records that stand one behind the other in `raw`."""
         records = np.frombuffer(raw, self.dtype)
         out = Columns(self.clock(records), {}, {}, {})
-        for rows, dtype in zip(self._split, (np.float64, np.int64), strict=True):
-            if rows.scalars:
-                rows.decode(records, np.dtype(dtype), out)
-        for i, block in enumerate(self.blocks):
-            self._decode_block(block, records[f"b{i}"], self._checks[i], out)
+        with np.errstate(invalid="ignore", over="ignore"):  # of floats that are none, which are judged below
+            for rows, dtype in zip(self._split, (np.float64, np.int64), strict=True):
+                if rows.scalars:
+                    rows.decode(records, np.dtype(dtype), out)
+            for i, block in enumerate(self.blocks):
+                self._decode_block(block, records[f"b{i}"], self._checks[i], out)
         return out
 
     def _decode_block(self, block: Block, raw: npt.NDArray[Any], check: bool, out: "Columns") -> None:
@@ -204,8 +212,7 @@ class _Rows:
             for row, decimals in self.rounded:
                 np.round(values[row], decimals, out=values[row])
                 values[row] += 0.0  # -0 is 0
-        with np.errstate(invalid="ignore"):
-            strange = ((values < self.low) | (values > self.high)).any(axis=1)
+        strange = ((values < self.low) | (values > self.high)).any(axis=1)
         for row, (_, scalar) in enumerate(self.scalars):
             out.columns[scalar.name] = values[row]
         for row in {*np.flatnonzero(strange).tolist(), *self.special}:
@@ -231,8 +238,7 @@ class Columns:
     def judge(self, name: str, column: npt.NDArray[Any], invalid: Mask | None) -> None:
         """Makes values missing: those marked `invalid`, and what is outside the parameter's plausible span."""
         low, high = parameter(name).plausible
-        with np.errstate(invalid="ignore"):
-            out = (column < low) | (column > high)
+        out = (column < low) | (column > high)
         if invalid is not None:
             out &= ~invalid
         for mask, reason in ((invalid, Missing.INVALID), (out, Missing.IMPLAUSIBLE)):

@@ -2,6 +2,7 @@
 
 import struct
 import time
+from random import Random
 from typing import Any
 
 import netCDF4
@@ -297,7 +298,7 @@ def test_long_headers_and_records_that_are_not_decoded() -> None:
 
 @pytest.mark.parametrize("configuration", [0x20, 0x1000, 0x4000])
 def test_a_record_shorter_than_its_configuration_is_refused(configuration: int) -> None:
-    data = df3(0x15, configuration | 0xF, 4 << 12 | 2 << 10 | 10, bytes(7))
+    data = df3(0x15, configuration | 0xF, 4 << 12 | 2 << 10 | 10, bytes(5))
     assert problems(decode(Ad2cp("adcp"), data)) == [("syntax", 0, len(data))]
 
 
@@ -397,6 +398,28 @@ def test_hostile_headers_cost_time_linear_in_the_bytes() -> None:
     for data in (header * 80_000, b"\xa5" * 400_000):
         assert not frames(decode(Ad2cp("adcp"), data, range(0, len(data), 4096)))
     assert time.perf_counter() - started < 10
+
+
+def test_any_content_behind_right_checksums_gives_frames_or_problems() -> None:
+    random = Random(1)
+    driver, found = Ad2cp("adcp"), 0
+    for _ in range(2000):
+        body = bytearray(random.randbytes(random.choice([0, 5, 68, 76, 78, 100, 212, 300, 900])))
+        if len(body) >= 76:
+            body[0], body[1] = random.choice([1, 2, 3, 7]), random.choice([68, 76, 78])
+            body[58] = body[60] = body[62] = random.choice([0, 255, 253, 251])
+            geometry = random.randrange(6) << 12 | random.randrange(4) << 10 | random.randrange(9)
+            body[30:32] = body[34:36] = geometry.to_bytes(2, "little")
+            body[3] = random.choice([0, 1, 5, 7, 16, 32, 64, 8, 9])
+        id_ = random.choice([*range(0x15, 0x25), 0xA0, random.randrange(256)])
+        for item in driver.feed(record(id_, bytes(body), long=random.random() < 0.2), UNKNOWN):
+            if isinstance(item, Problem):
+                assert item.kind in Ad2cp.problems
+            else:
+                encode_frame(item)
+                found += 1
+    assert driver.finish() == []
+    assert found > 300
 
 
 def test_a_damaged_size_does_not_hold_back_what_follows() -> None:

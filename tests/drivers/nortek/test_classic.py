@@ -1,6 +1,7 @@
 """Classic Nortek records against OOI's values, and against every way in which bytes can go wrong."""
 
 import struct
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.driver import load
+from drivers.driver import Problem, load
 from drivers.nortek.classic import Classic, ClassicSettings
 from drivers.nortek.framing import checksum
 from drivers.simulators.aquadopp import AquadoppSimulator, classic
@@ -17,6 +18,7 @@ from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.nortek.streams import by_kind, decode, joined
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource
+from tidegate.codec import encode_frame
 from tidegate.frame import Missing
 
 PROBABLE = settings(max_examples=60, derandomize=True, deadline=None)
@@ -156,6 +158,23 @@ def test_one_damaged_byte_costs_its_record_alone(at: int, by: int) -> None:
     left = samples(decode(Classic("aqd"), bytes(data)))
     whole = samples(decode(Classic("aqd"), good))
     assert left == whole[: at // 42] + whole[at // 42 + 1 :]
+
+
+def test_any_content_behind_right_checksums_gives_frames_or_problems() -> None:
+    random = Random(1)
+    driver, found = Classic("aqd"), 0
+    sizes = {0x00: 512, 0x01: 42, 0x04: 224, 0x05: 48, 0x06: 36, 0x11: 28, 0x12: 42, 0x30: 24, 0x31: 60, 0x60: 80}
+    for _ in range(2000):
+        id_ = random.choice([*sizes, 0x20, 0x21, 0x2A, 0x71, 0x51])
+        size = sizes.get(id_, random.choice([8, 36, 56, 60, 86, 120, 130, 302]))
+        for item in driver.feed(classic(id_, random.randbytes(size - 6)), UNKNOWN):
+            if isinstance(item, Problem):
+                assert item.kind in Classic.problems
+            else:
+                encode_frame(item)
+                found += 1
+    assert driver.finish() == []
+    assert found > 300
 
 
 # Layouts without a recording

@@ -308,6 +308,26 @@ def test_random_bytes_give_no_sample(noise: bytes) -> None:
     assert not frames(decode(Telemetry("adcp"), noise + b"\r\n$PNORC," + noise))
 
 
+@PROBABLE
+@given(
+    st.sampled_from(FORMATS),
+    st.lists(st.tuples(st.integers(0, 2000), st.sampled_from("0123456789,.-=ABCxe ")), max_size=4),
+)
+def test_any_fields_behind_a_right_checksum_give_frames_or_problems(
+    telemetry: int, changes: list[tuple[int, str]]
+) -> None:
+    bodies = [row[1:].partition("*")[0] for row in simulated(telemetry, 2)[0].decode().split()]
+    for at, letter in changes:
+        body = bodies[at % len(bodies)]
+        place = 6 + at % (len(body) - 6)
+        bodies[at % len(bodies)] = body[:place] + letter + body[place + 1 :]
+    for item in decode(Telemetry("adcp"), lines(*bodies)):
+        if isinstance(item, Problem):
+            assert item.kind in Telemetry.problems
+        else:
+            encode_frame(item)
+
+
 @pytest.mark.parametrize("telemetry", FORMATS)
 @pytest.mark.parametrize("cut", [7, 100, 5000])
 def test_the_driver_finds_all_that_the_simulator_said(telemetry: int, cut: int) -> None:
