@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.driver import Problem, load
-from drivers.nortek.ad2cp import Ad2cp, told
+from drivers.nortek.ad2cp import Ad2cp
+from drivers.nortek.configuration import told
 from drivers.nortek.framing import NOISE, checksum
 from drivers.simulators.signature import SignatureSimulator, record
 from tests.drivers.decoded import frames, problems, samples
