@@ -446,7 +446,8 @@ class Sbe26plus(Driver):
         """A line of an uploaded file: a sample, what is wrong with it, or None for what is no sample."""
         text = line.data
         if text in (_SESSION, _TIDES, _BURST, _BURST_ENDS):
-            self._end_of_section(text, rows, decoded)
+            self._end_of_section(rows, decoded)
+            self._stray = False
             self._section, self._section_lines = (_TIDES if text == _BURST_ENDS else text), 0
             self._waves = [line] if text == _BURST else []
             return None
@@ -469,7 +470,7 @@ class Sbe26plus(Driver):
                 self._emit(rows, decoded)
                 self._refuse_burst("wave_burst", "a wave burst that does not end", decoded)
             return None
-        self._end_of_section(b"", rows, decoded)
+        self._end_of_section(rows, decoded)
         self._section = _TIDES  # also where the marker that ends a session or a burst was lost
         if len(text) == 12:
             first, self._stray = not self._stray, True
@@ -483,9 +484,8 @@ class Sbe26plus(Driver):
             return "implausible", "a tide record from before its session began: damaged memory, or no tide record"
         return _Row(_Form.UPLOADED, (text[:6], text[6:10], text[10:]), line)
 
-    def _end_of_section(self, marker: bytes, rows: list[_Row], decoded: list[Decoded]) -> None:
+    def _end_of_section(self, rows: list[_Row], decoded: list[Decoded]) -> None:
         """Gives the burst of an upload that ends here, or refuses it."""
-        self._stray = False
         if self._section != _BURST or not self._waves:
             return
         self._emit(rows, decoded)

@@ -260,6 +260,14 @@ def test_a_damaged_record_of_an_upload_is_refused(old: bytes, new: bytes, kinds:
     assert len(waves(decoded)) == ("wave_burst" not in kinds)
 
 
+def test_stray_wave_pressures_are_told_once() -> None:
+    stray = b"8A808F8A8091\r\n" * 50
+    assert [kind for kind, _, _ in problems(decode(HEADER + SESSION + RECORDS + stray + RECORDS[20:] + stray))] == [
+        "syntax",
+        "syntax",
+    ]
+
+
 def test_sessions_follow_each_other() -> None:
     again = UPLOAD.replace(HEADER, b"").replace(b"1CB9", b"1CC9")
     decoded = decode(UPLOAD[: -len(b"S>")] + again)
