@@ -44,6 +44,7 @@ KINDS = {
     "paroscientific": "drivers.simulators.paroscientific:ParoscientificSimulator",
     "radar": "drivers.simulators.radar:RadarSimulator",
     "rbr": "drivers.simulators.rbr:RbrSimulator",
+    "sbe16plus": "drivers.simulators.sbe16plus:Sbe16plusSimulator",
     "sbe26plus": "drivers.simulators.sbe26plus:Sbe26plusSimulator",
     "sbe37": "drivers.simulators.sbe37:Sbe37Simulator",
     "sbe39plus": "drivers.simulators.sbe39plus:Sbe39plusSimulator",

@@ -303,7 +303,8 @@ class Sbe16plus(SeaBird):
                 salinity = practical_salinity(columns[_C], columns[_T], p)
                 columns[_O] = oxygen_ml_l(raw["oxygen_phase_delay"], t, p, salinity, k)
                 columns["temperature_of_oxygen_sensor"] = t
-        fields = tuple(Field.of(name, resolution=_RESOLUTION[name]) for name in columns)
+        resolution = _RESOLUTION | ({_T: 1e-5} if engineering else {})
+        fields = tuple(Field.of(name, resolution=resolution[name]) for name in columns)
         return Schema("ctd", fields), columns
 
     def _converted(self, raw: dict[str, Floats]) -> dict[str, Floats]:
