@@ -17,11 +17,19 @@ _SECOND_NS = 1_000_000_000
 _PROMPT = b"S>"
 _LONGEST_COMMAND = 80
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_TAGS = {
+    "sea_water_temperature": "t1",
+    "sea_water_electrical_conductivity": "c1",
+    "sea_water_pressure_due_to_sea_water": "p1",
+    "sea_water_practical_salinity": "sal",
+    "speed_of_sound_in_sea_water": "sv",
+}
 
 
 @dataclass
 class Sbe37Simulator(Simulator):
-    """One MicroCAT, `depth_m` below mean sea level. `logging` says whether it samples by itself from the start."""
+    """One MicroCAT, `depth_m` below mean sea level. `logging` says whether it samples by itself from the start,
+    `xml` whether it prints XML packets (OutputFormat=2)."""
 
     sea: Sea = field(default_factory=Sea)
     interval_s: float = 10.0
@@ -31,6 +39,7 @@ class Sbe37Simulator(Simulator):
     logging: bool = True
     salinity: bool = False
     sound_velocity: bool = False
+    xml: bool = False
     serial: str = "03709999"
 
     def __post_init__(self) -> None:
@@ -89,7 +98,7 @@ class Sbe37Simulator(Simulator):
             "qs": lambda: b"",
             "initlogging": lambda: self._set(_stored=0),
             "sampleinterval": lambda: self._set_interval(value),
-            "outputformat": lambda: b"" if value == "1" else _refusal("INVALID ARGUMENT"),
+            "outputformat": lambda: self._choose(value),
             "outputsal": lambda: self._switch("salinity", value),
             "outputsv": lambda: self._switch("sound_velocity", value),
             "txrealtime": lambda: self._switch("_transmits", value),
@@ -129,7 +138,13 @@ class Sbe37Simulator(Simulator):
         self._temperature_before = temperature
         self._second = self._now_s(now_ns)
         at = datetime.fromtimestamp(self._second, UTC)
-        line = f"{','.join(printed.values())}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04}, {at:%H:%M:%S}\r\n"
+        if self.xml:
+            elements = "".join(f"<{_TAGS[name]}>{text.strip()}</{_TAGS[name]}>" for name, text in printed.items())
+            head = f"<hdr><mfg>Sea-Bird</mfg><model>37SMP</model><sn>{self.serial}</sn></hdr>"
+            data = f"<data>{elements}<dt>{at:%Y-%m-%dT%H:%M:%S}</dt></data>"
+            line = f'<?xml version="1.0"?><datapacket>{head}{data}</datapacket>\r\n'
+        else:
+            line = f"{','.join(printed.values())}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04}, {at:%H:%M:%S}\r\n"
         values = {name: float(text) for name, text in printed.items()}
         said = Said(now_ns, self._second * _SECOND_NS, values, mischief)
         self._last = line.encode(), said
@@ -156,6 +171,11 @@ class Sbe37Simulator(Simulator):
         if value.upper() not in ("Y", "N"):
             return _refusal("INVALID ARGUMENT")
         return self._set(**{name: value.upper() == "Y"})
+
+    def _choose(self, output_format: str) -> bytes:
+        if output_format not in ("1", "2"):
+            return _refusal("INVALID ARGUMENT")
+        return self._set(xml=output_format == "2")
 
     def _set_interval(self, value: str) -> bytes:
         if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 21600:
@@ -189,7 +209,7 @@ class Sbe37Simulator(Simulator):
         return self._xml(
             "ConfigurationData",
             "<PressureInstalled>yes</PressureInstalled>",
-            "<SampleDataFormat>converted engineering</SampleDataFormat>",
+            f"<SampleDataFormat>{'XML' if self.xml else 'converted engineering'}</SampleDataFormat>",
             "<TemperatureUnits>Celsius</TemperatureUnits>",
             "<ConductivityUnits>S/m</ConductivityUnits>",
             "<PressureUnits>Decibar</PressureUnits>",

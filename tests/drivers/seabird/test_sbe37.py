@@ -547,12 +547,13 @@ def sampled(decoded: Iterable[Decoded]) -> list[dict[str, Any]]:
     st.booleans(),
     st.booleans(),
     st.sampled_from([1.0, 2.5, 10.0]),
+    st.booleans(),
 )
 @settings(max_examples=30)
 def test_every_sample_of_a_free_running_instrument_is_found(
-    cuts: list[int], seed: int, salinity: bool, sound_velocity: bool, interval_s: float
+    cuts: list[int], seed: int, salinity: bool, sound_velocity: bool, interval_s: float, xml: bool
 ) -> None:
-    sim = Sbe37Simulator(interval_s=interval_s, seed=seed, salinity=salinity, sound_velocity=sound_velocity)
+    sim = Sbe37Simulator(interval_s=interval_s, seed=seed, salinity=salinity, sound_velocity=sound_velocity, xml=xml)
     d = driver()
     stream = sim.tick(START) if not (salinity or sound_velocity) else b""
     stream += sim.receive(d.start(), START)
@@ -594,7 +595,7 @@ def test_commands_cut_anywhere_are_obeyed_and_echoed() -> None:
     assert sim.sound_velocity
     assert b"<Error type='INVALID COMMAND'" in sim.receive(b"Nonsense\r\n", START)
     assert b"<Error type='INVALID ARGUMENT'" in sim.receive(b"SampleInterval=0\r\n", START)
-    assert b"<Error type='INVALID ARGUMENT'" in sim.receive(b"OutputFormat=2\r\n", START)
+    assert b"<Error type='INVALID ARGUMENT'" in sim.receive(b"OutputFormat=9\r\n", START)
     assert b"<AutonomousSampling>no" in sim.receive(b"GetSD\r\n", START)
     assert sim.tick(START) == b""
     sim.receive(b"SampleInterval=5\r\nStartNow\r\n", START)
