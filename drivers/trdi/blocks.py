@@ -210,8 +210,8 @@ def _untold_navigation(found: Blocks) -> None:
     ends = found.starts + found.sizes
     for back in (94, 78):
         at = ends - back
-        # It can only lie behind the last block that the table tells of, which its known size ends.
-        possible = (found.at[:, NAVIGATION] < 0) & (at > found.at.max(axis=1) + 44)
+        # Whether it is one, its dates and times tell (`drivers.trdi.navigation`).
+        possible = (found.at[:, NAVIGATION] < 0) & (at >= found.at.max(axis=1) + 2)
         rows = np.flatnonzero(possible)
         rows = rows[(found.data[at[rows]] == 0) & (found.data[at[rows] + 1] == 0x20)]
         found.at[rows, NAVIGATION] = at[rows]
