@@ -417,11 +417,6 @@ _ALL = [
     _p("platform_course_made_good", "Course made good", "degree", 0.01, 0.0, 360.0, cf="platform_course"),
     _p("clock_offset", "Clock less UTC", "s", 1e-3, -(2.0**31), 2.0**31, cf=None),
     *[
-        _p(f"{track}_{axis}_velocity", f"{label} {axis} velocity", "m s-1", 1e-3, -32.0, 32.0, cf=None)
-        for track, label in (("water_track", "Water track"),)
-        for axis in ("starboard", "forward", "eastward", "northward", "upward", "error")
-    ],
-    *[
         _p(f"{track}_distance_{way}", f"{label} distance {way}", "m", 0.01, -1e8, 1e8, cf=None)
         for track, label in (("bottom_track", "Bottom track"), ("water_track", "Water track"))
         for way in ("east", "north", "up", "error")
