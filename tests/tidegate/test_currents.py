@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.driver import load
 from drivers.trdi.pd0 import Pd0
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import UNKNOWN
@@ -280,6 +281,26 @@ def test_a_frame_of_beams_becomes_one_of_the_earth() -> None:
     for how in ("nearest", "linear"):
         mapped = to_earth(frame, description, bins=how).columns[ENU[0]]
         assert np.isfinite(mapped).any()
+
+
+@needs_recordings
+def test_a_frame_of_nortek_takes_the_matrix_of_its_configuration() -> None:
+    """The matrix and the attitude of the recording; MHKiT's mean of the two pressures does not matter here."""
+    netcdf = pytest.importorskip("netCDF4")
+    driver = load("nortek_ad2cp")("adcp")
+    data = (DATA / "adcp/nortek_ad2cp/BenchFile01.ad2cp").read_bytes()
+    frames = [f for f in driver.feed(data, UNKNOWN) if isinstance(f, Frame) and f.schema.kind == "adcp"]
+    earth = [to_earth(frame, driver.description()) for frame in frames]
+    with netcdf.Dataset(DATA / "adcp/nortek_ad2cp/BenchFile01.nc") as theirs:
+        theirs.set_auto_mask(False)
+        beams = theirs["vel"][:].astype(float).transpose(2, 1, 0)
+        parts = (theirs[part][:].astype(float) for part in ("heading", "pitch", "roll"))
+        rotation = nortek_rotation(*parts, upward=theirs.orientation == "up")
+        matrix = theirs["beam2inst_orientmat"][:].astype(float)
+    expected = rotate(to_instrument(beams, matrix), rotation, two_verticals=True)
+    for i, name in enumerate((*ENU, "upward_sea_water_velocity_2")):
+        mine = np.concatenate([frame.columns[name] for frame in earth])[: len(beams)]
+        np.testing.assert_allclose(mine, expected[..., i], atol=1e-3)
 
 
 @needs_recordings
