@@ -359,8 +359,13 @@ class Framer:
         else:
             if len(octets) < last + 2:
                 return last + 2
-            fixed, variable = start + layout.offsets[0], start + layout.offsets[1]
-            if octets[fixed : fixed + 2] != b"\x00\x00" or octets[variable : variable + 2] != b"\x80\x00":
+            fixed, second = start + layout.offsets[0], start + layout.offsets[1]
+            # An ensemble with two profiles has two fixed leaders, then two variable ones.
+            variable = layout.offsets[2:4] if octets[second : second + 2] == b"\x01\x00" else layout.offsets[1:3]
+            if not variable or (variable[1] if len(variable) > 1 else layout.size) - variable[0] < VARIABLE_SIZE:
+                return None
+            leader = start + variable[0]
+            if octets[fixed : fixed + 2] != b"\x00\x00" or octets[leader : leader + 2] != b"\x80\x00":
                 return None
             # A profile block's size is known, so here a wrong length of the whole shows before all of it has come.
             per_cell = _BYTES_PER_CELL.get(octets[last] | octets[last + 1] << 8)

@@ -35,7 +35,8 @@ from tidegate.frame import Cells, Field, Frame, Missing, Schema
 _PIECE = 1 << 20  # a longer feed is worked off in pieces of this size, so that memory stays bounded
 
 _INSTRUMENT_SERIAL = slice(54, 58)
-_PRESSURE_SENSOR = 0x20  # "sensors available": the depth bit stands for the pressure sensor
+# "Sensors available": the depth bit stands for the pressure sensor. An Explorer has all bits one place higher.
+_PRESSURE_SENSOR, _PRESSURE_SENSOR_OF_EXPLORER, _EXPLORER = 0x20, 0x40, 34
 _NO_READING = 0xFFFF
 
 _FREQUENCIES_KHZ = (75, 150, 300, 600, 1200, 2400, 38)
@@ -247,7 +248,8 @@ def _decode(blocks: Blocks, geometry: _Geometry) -> tuple[Ints, Columns]:
     g, out = geometry, Columns()
     fixed = blocks.gather(b.FIXED, b.FIXED_LEADER)
     leader = blocks.gather(b.VARIABLE, b.VARIABLE_LEADER)
-    no_sensor = fixed["available"] & _PRESSURE_SENSOR == 0
+    sensor = np.where(fixed["firmware"] == _EXPLORER, _PRESSURE_SENSOR_OF_EXPLORER, _PRESSURE_SENSOR)
+    no_sensor = fixed["available"] & sensor == 0
     out.add("ensemble_number", leader["ensemble"] + leader["ensemble_high"].astype(np.int64) * 65536)
     out.add("platform_orientation", leader["heading"] / 100)
     out.add("platform_pitch_fore_up", leader["pitch"] / 100)

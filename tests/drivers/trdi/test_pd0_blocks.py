@@ -432,3 +432,21 @@ def test_it_sets_up_only_what_it_is_told() -> None:
             Settings(setup=(wrong,))
     assert Pd0.hail() == b""
     assert len(Pd0.guesses()) == 1
+
+
+def test_an_ensemble_with_two_profiles_gives_the_first() -> None:
+    fixed, variable, *rest = blocks_of(ENSEMBLES[0])
+    second = [b"\x01\x00" + fixed[2:], b"\x81\x00" + variable[2:]]
+    doubled = pd0([fixed, second[0], variable, second[1], *rest, b"\x01\x01" + rest[0][2:]])
+    assert samples(decode(doubled)) == samples(PLAIN)[:1]
+    assert not frames(decode(pd0([fixed, second[0], variable[:20], *rest])))
+    assert not frames(decode(pd0([fixed, second[0]])))
+
+
+@pytest.mark.parametrize(
+    ("firmware", "available", "there"), [(51, 0x20, True), (51, 0x40, False), (34, 0x40, True), (34, 0x20, False)]
+)
+def test_an_explorer_tells_of_its_pressure_sensor_in_another_bit(firmware: int, available: int, there: bool) -> None:
+    ensemble = changed(changed(ENSEMBLES[0], 0, 2, firmware), 0, 31, available)
+    (frame,) = frames(decode(ensemble))
+    assert np.isfinite(frame.columns["sea_water_pressure_due_to_sea_water"]).tolist() == [there]
