@@ -1,36 +1,40 @@
-"""`tidegate decode`: what a recording says, as samples.
+"""`tidegate decode`: what recordings say, as samples.
 
-Samples go to standard output (NDJSON, one object each, or CSV, one table of all files); what is not a good record goes
-to standard error with its place in the file, and never to standard output. A gateway's raw log (its `raw` folder)
-decodes as any file does; there a place counts the bytes of that instrument.
+Samples go to standard output, or into files of each recording (`gateway.writers`); what is not a good record goes to
+standard error with its place in the file, and never among the samples. A gateway's raw log (its `raw` folder) decodes
+as any file does; there a place counts the bytes of that instrument. Which driver knows a recording is found out where
+none is named (`gateway.recognise`), so the files of a whole cruise, of twenty instruments, decode in one go.
 """
 
-import csv
 import json
 import os
 import sys
 import tomllib
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TextIO
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import typer
 from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from drivers import driver as drivers
 from drivers.arrivals import Pieces
-from drivers.driver import Decoded, Driver, Problem, problem
+from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.recording import Batch, Offsets, Piece, Stamps, batches
 from gateway import rawlog
 from gateway.guard import Guarded
-from tidegate.clock import NAT, Arrival
-from tidegate.frame import Field, Frame, Schema
+from gateway.recognise import ENOUGH, guesses
+from gateway.writers import About, CsvWriter, Form, NdjsonWriter, NetcdfWriter, ParquetWriter, Writer
+from tidegate.clock import Arrival
+from tidegate.frame import Schema
 from tidegate.settings import nearest
 
 _CHUNK = 1 << 18
+_SAMPLE = 1 << 15  # bytes of a recording by which its driver is recognised
 _MANY = 4096  # utterances of a raw log that are decoded together
 
 
@@ -155,113 +159,22 @@ def _mistake(cls: type[Driver], error: dict[str, Any]) -> str:
     return f"{place}: {what}" if place else what
 
 
-# --- samples as text --------------------------------------------------------------------------------------------------
-
-
-class Writer(ABC):
-    """Writes samples to `out`."""
-
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
-
-    @abstractmethod
-    def add(self, frame: Frame) -> None:
-        """Takes samples."""
-
-    def close(self) -> None:
-        """All samples are there."""
-        self.out.flush()
-
-
-class NdjsonWriter(Writer):
-    """One JSON object a sample, one a line, as they are decoded."""
-
-    def add(self, frame: Frame) -> None:
-        """Writes them at once."""
-        fields = frame.schema.fields
-        names = ["time", *(f.name for f in fields)]
-        line = (
-            "{" + ",".join(f"{json.dumps(name)}:%s".replace("%", "%%").replace("%%s", "%s") for name in names) + "}\n"
-        )
-        times = [f'"{t}"' if t else "null" for t in _times(frame)]
-        columns = [_joined(_values(frame, f, "null"), frame.schema.width(f) if f.profile else 0) for f in fields]
-        self.out.write("".join(map(line.__mod__, zip(times, *columns, strict=True))))
-
-
-def _joined(values: list[str], width: int) -> list[str]:
-    if not width:
-        return values
-    return [f"[{','.join(values[i : i + width])}]" for i in range(0, len(values), width)]
-
-
-class CsvWriter(Writer):
-    """One line a sample under one header: the columns of all records, the cells of profiles numbered from 1."""
-
-    def __init__(self, out: TextIO) -> None:
-        super().__init__(out)
-        self._frames: list[Frame] = []
-
-    def add(self, frame: Frame) -> None:
-        """Keeps them until the header is known."""
-        self._frames.append(frame)
-
-    def close(self) -> None:
-        """Writes all."""
-        widths: dict[str, int] = {}
-        for frame in self._frames:
-            for f in frame.schema.fields:
-                widths[f.name] = max(widths.get(f.name, 0), frame.schema.width(f) if f.profile else 0)
-        writer = csv.writer(self.out, lineterminator="\n")
-        writer.writerow(
-            ["time", *(n for name, w in widths.items() for n in ([f"{name}_{i + 1}" for i in range(w)] or [name]))]
-        )
-        for frame in self._frames:
-            columns: list[list[str]] = [_times(frame)]
-            for name, width in widths.items():
-                columns += _cells(frame, name, width)
-            writer.writerows(zip(*columns, strict=True))
-        super().close()
-
-
-def _cells(frame: Frame, name: str, width: int) -> list[list[str]]:
-    """A field's columns of a table, empty ones where the Frame has less of them."""
-    absent = [""] * len(frame)
-    f = frame.schema.by_name.get(name)
-    if f is None:
-        return [absent] * max(width, 1)
-    values, own = _values(frame, f, ""), frame.schema.width(f) if f.profile else 1
-    return [values[i::own] for i in range(own)] + [absent] * (max(width, 1) - own)
-
-
-def _times(frame: Frame) -> list[str]:
-    """ISO 8601 with nanoseconds, UTC; empty where there is none."""
-    texts: list[str] = np.datetime_as_string(frame.time.view("M8[ns]"), unit="ns").tolist()
-    return [text + "Z" if ns != NAT else "" for text, ns in zip(texts, frame.time.tolist(), strict=True)]
-
-
-def _values(frame: Frame, f: Field, missing: str) -> list[str]:
-    """A column's values (the cells of a sample after each other) as the shortest text that gives the same number."""
-    column = frame.columns[f.name]
-    numbers = column if f.integer else np.round(column, f.decimals) + 0.0  # no minus zero
-    texts = list(map(repr, numbers.ravel().tolist()))
-    for i in np.flatnonzero((frame.missing(f.name) != 0) | ~np.isfinite(column)).tolist():
-        texts[i] = missing
-    return texts
-
-
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
 class Summary:
-    """What was found in a file."""
+    """What was found in a recording."""
 
     def __init__(self) -> None:
-        self.problems = 0
+        self.problems: Counter[str] = Counter()
         self._samples: Counter[Schema] = Counter()
 
-    def add(self, frame: Frame) -> None:
-        """Counts samples."""
-        self._samples[frame.schema] += len(frame)
+    def add(self, item: Decoded) -> None:
+        """Counts samples and problems."""
+        if isinstance(item, Problem):
+            self.problems[item.kind] += 1
+        else:
+            self._samples[item.schema] += len(item)
 
     def __str__(self) -> str:
         kinds: Counter[str] = Counter()
@@ -271,53 +184,211 @@ class Summary:
             shape = f" in {cells.count} cells of {cells.size_m:g} m from {cells.first_m:g} m{looking}" if cells else ""
             kinds[f"{schema.kind}{shape}"] += count
         of = f" ({', '.join(f'{count} {kind}' for kind, count in kinds.items())})" if kinds else ""
-        return f"{_counted(self._samples.total(), 'sample')}{of}, {_counted(self.problems, 'problem')}"
+        return f"{_counted(self._samples.total(), 'sample')}{of}, {_counted(self.problems.total(), 'problem')}"
 
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _tell(problem: Problem, out: TextIO, source: str) -> None:
+def _tell(problem: Problem, source: str) -> str:
     more = "…" if problem.size > 24 else ""
     evidence = f" {problem.data[:24]!r}{more}" if problem.data else ""
-    out.write(f"{source}: byte {problem.offset}: {problem.kind}: {problem.message}{evidence}\n")
+    return f"{source}: byte {problem.offset}: {problem.kind}: {problem.message}{evidence}"
+
+
+def recognised(path: Path, stamps: Stamps | None, instrument: str | None) -> tuple[str, DriverSettings]:
+    """The driver whose instrument a recording is of, by its beginning, and its settings. Raises ValueError."""
+    heard: list[tuple[bytes, Arrival]] = []
+    for part in by_piece(recorded(path, stamps, instrument)):
+        if isinstance(part, Break) or sum(len(data) for data, _ in heard) >= _SAMPLE:
+            break
+        heard.append((part.data[:_SAMPLE], part.at))
+    found = guesses(heard)
+    if not found or found[0].confidence < ENOUGH:
+        near = f"; the nearest is {found[0].driver}, at {found[0].confidence:.0%}" if found else ""
+        raise ValueError(f"which instrument this is of cannot be told{near}; name its driver by --driver")
+    return found[0].driver, found[0].settings
+
+
+def expanded(paths: list[Path]) -> list[Path]:
+    """The recordings: files, raw logs, and what is in the other folders, in order."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir() and not any(path.glob("*.segment")):
+            found += sorted(p for p in path.rglob("*") if p.is_file())
+        else:
+            found.append(path)
+    return found
+
+
+class _Outputs:
+    """Where the samples of each recording go: all to standard output, or each into files of its own in a folder."""
+
+    def __init__(self, form: Form, folder: Path | None) -> None:
+        self._form, self._folder = form, folder
+        self._taken: set[str] = set()
+        text = {Form.NDJSON: NdjsonWriter, Form.CSV: CsvWriter}.get(form)
+        if folder is None and text is None:
+            raise typer.BadParameter(f"{form.value} goes into files; say in which folder", param_hint="--output")
+        self._shared = text(sys.stdout) if text and folder is None else None
+
+    @contextmanager
+    def writer(self, path: Path) -> Iterator[Writer]:
+        """The writer of a recording's samples."""
+        if self._shared or not self._folder:
+            assert self._shared
+            yield self._shared
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = "stdin" if str(path) == "-" else path.resolve().name
+        if name in self._taken:
+            raise ValueError(f"{self._folder} has the samples of another recording called {name}; decode it by itself")
+        self._taken.add(name)
+        base = self._folder / name
+        if self._form in (Form.NETCDF, Form.PARQUET):
+            yield (NetcdfWriter if self._form is Form.NETCDF else ParquetWriter)(base)
+            return
+        part = base.with_name(f"{name}.{self._form.value}.part")
+        with part.open("w") as file:
+            yield (CsvWriter if self._form is Form.CSV else NdjsonWriter)(file)
+        part.rename(part.with_suffix(""))
+
+    def end(self, writer: Writer, about: About) -> None:
+        """A recording is through."""
+        if writer is not self._shared:
+            writer.close(about)
+
+    def close(self) -> None:
+        """All recordings are through."""
+        if self._shared:
+            self._shared.close(About("", "", {}, {}))
+
+
+class _Progress:
+    """Tells on standard error, with a bar of the bytes where that is a terminal."""
+
+    def __init__(self, recordings: list[Path]) -> None:
+        total = sum(_size(path) for path in recordings)
+        self._bar: Progress | None = None
+        if sys.stderr.isatty() and total > _CHUNK:
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> "_Progress":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def tell(self, line: str) -> None:
+        """One line, above the bar."""
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(line, err=True)
+
+    def follow(self, path: Path, recording: Iterator[Batch | Break]) -> Iterator[Batch | Break]:
+        """The same recording, with the bar moving."""
+        for part in recording:
+            yield part
+            if self._bar and isinstance(part, Batch):
+                self._bar.update(self._task, advance=len(part.pieces.data), description=path.name)
+
+
+def _size(path: Path) -> int:
+    try:
+        return sum(p.stat().st_size for p in path.iterdir()) if path.is_dir() else path.stat().st_size
+    except OSError:
+        return 0
 
 
 def decode(
-    files: Annotated[list[Path], typer.Argument(help="Recordings, or a gateway's raw folder; - is standard input.")],
-    driver: Annotated[str, typer.Option(help=f"What said it: {', '.join(drivers.names())}.")],
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV instead of NDJSON.")] = False,
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(help="Recordings, folders of them, or a gateway's raw folder; - is standard input."),
+    ],
+    driver: Annotated[
+        str | None, typer.Option(help=f"What said it; found out if not given. {', '.join(drivers.names())}.")
+    ] = None,
+    to: Annotated[Form, typer.Option(help="What samples are written as.")] = Form.NDJSON,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Short for --to csv.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder for the samples of each recording.")
+    ] = None,
     given: Annotated[list[str] | None, typer.Option("--set", help="A setting of the driver: name=value.")] = None,
     stamps: Annotated[Stamps | None, typer.Option(help="The logger's stamps; found out if not given.")] = None,
     instrument: Annotated[str | None, typer.Option(help="Which one, of a raw log of several.")] = None,
 ) -> None:
-    """Decode recordings: samples to standard output, problems with their byte offsets to standard error."""
-    writer = (CsvWriter if as_csv else NdjsonWriter)(sys.stdout)
-    unreadable = False
+    """Decode recordings: samples to standard output or files, problems with their byte offsets to standard error."""
+    given = given or []
+    if given and driver is None:
+        raise typer.BadParameter("settings belong to a driver; name it by --driver", param_hint="--set")
+    if driver is not None:
+        make_driver(driver, instrument or driver, given)  # a mistake in it is of no one recording
+    elif Path("-") in recordings:
+        raise typer.BadParameter("standard input is read once; say by which driver", param_hint="--driver")
+    outputs = _Outputs(Form.CSV if as_csv else to, output)
+    paths = expanded(recordings)
+    unreadable = 0
+    kinds: Counter[tuple[str, str]] = Counter()
+
+    def one(path: Path, progress: _Progress) -> None:
+        if driver is None:
+            name, settings = recognised(path, stamps, instrument)
+            progress.tell(f"{path}: it is {name}{_shown(settings)}")
+            made = drivers.load(name)(instrument or name, settings)
+        else:
+            name, made = driver, make_driver(driver, instrument or driver, given)
+        summary = Summary()
+        with outputs.writer(path) as writer:
+            for item in decoded(made, progress.follow(path, recorded(path, stamps, instrument))):
+                summary.add(item)
+                if isinstance(item, Problem):
+                    progress.tell(_tell(item, str(path)))
+                else:
+                    writer.add(item)
+            outputs.end(writer, About(path.name, name, made.description(), summary.problems))
+        progress.tell(f"{path}: {summary}")
+        kinds.update({(name, kind): count for kind, count in summary.problems.items()})
+
     try:
-        for path in files:
-            made = make_driver(driver, instrument or driver, given or [])
-            summary = Summary()
-            try:
-                for item in decoded(made, recorded(path, stamps, instrument)):
-                    if isinstance(item, Problem):
-                        summary.problems += 1
-                        _tell(item, sys.stderr, str(path))
-                    else:
-                        summary.add(item)
-                        writer.add(item)
-            except BrokenPipeError:
-                raise
-            except (OSError, ValueError) as error:
-                typer.echo(f"{path}: {getattr(error, 'strerror', None) or error}", err=True)
-                unreadable = True
-            else:
-                typer.echo(f"{path}: {summary}", err=True)
-        writer.close()
+        with _Progress(paths) as progress:
+            for path in paths:
+                try:
+                    one(path, progress)
+                except BrokenPipeError:
+                    raise
+                except (OSError, ValueError) as error:
+                    progress.tell(f"{path}: {getattr(error, 'strerror', None) or error}")
+                    unreadable += 1
+            if len(paths) > 1:
+                _tell_all(progress.tell, len(paths), unreadable, kinds)
+        outputs.close()
     except BrokenPipeError:
         # Whoever read our output has enough of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     if unreadable:
         raise typer.Exit(1)
+
+
+def _shown(settings: DriverSettings) -> str:
+    """What of the settings is not as usual, in words."""
+    chosen = [
+        f"{name} = {json.dumps(value)}" for name, value in settings.model_dump(mode="json", exclude_unset=True).items()
+    ]
+    return f" with {', '.join(chosen)}" if chosen else ""
+
+
+def _tell_all(tell: Callable[[str], None], count: int, unreadable: int, kinds: Counter[tuple[str, str]]) -> None:
+    """The problems of all recordings by kind, commonest first, with what they mean."""
+    failed = f", {unreadable} of them not decoded" if unreadable else ""
+    tell(f"{_counted(count, 'recording')}{failed}, {_counted(kinds.total(), 'problem')}")
+    for (name, kind), number in kinds.most_common():
+        meaning = drivers.load(name).problems.get(kind)
+        tell(f"  {number} {kind} ({name}){f': {meaning}' if meaning else ''}")
