@@ -142,7 +142,7 @@ def _values(frame: Frame, f: Field, missing: str) -> list[str]:
 def _rounded(column: Column, f: Field) -> Column:
     if f.integer:
         return column
-    return np.round(column.astype(np.float64, copy=False), f.decimals) + 0.0  # no minus zero
+    return np.asarray(np.round(column, f.decimals) + 0.0, np.float64)  # no minus zero
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
