@@ -1,4 +1,5 @@
-"""Printed values of many lines as columns, at once: text to numbers, units to the vocabulary's, words to missing.
+"""Values of many samples as columns, at once: text to numbers, units to the vocabulary's, words to missing, rounding to
+what was printed, and what cannot be.
 
 A driver that read lines has for each sample the values as they were printed. `columns` turns those of many samples
 into the columns of a Frame; a value that is no number must have been replaced by `INVALID` or `NOT_GIVEN` before.
@@ -10,9 +11,12 @@ from datetime import date
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
-from tidegate.frame import MISSING_INT, Column, Field, Missing, Reasons, Times
+from tidegate.frame import MISSING_INT, Column, Field, Missing, Reasons, Schema, Times
 from tidegate.vocabulary import parameter
+
+Floats = npt.NDArray[np.float64]
 
 INVALID = b"nan"
 """In the place of a value that the instrument itself marked as bad."""
@@ -63,6 +67,48 @@ def columns(
             codes[absent], codes[invalid] = empty, Missing.INVALID
             reasons[value.name] = codes
     return result, reasons
+
+
+def rounded(values: Floats, resolution: float) -> Floats:
+    """`values` to the nearest multiple of `resolution` (a power of ten), as the nearest such decimal number."""
+    steps = round(1 / resolution)
+    result: Floats = np.rint(values * steps) / steps
+    return result
+
+
+def as_printed(values: Floats, field: Field) -> Column:
+    """`values` to the resolution of their field; whole numbers where it is of such."""
+    whole = rounded(values, field.resolution)
+    return whole.astype(np.int64) if field.integer else whole
+
+
+def implausible(schema: Schema, columns: dict[str, Column], reasons: dict[str, Reasons]) -> dict[int, list[str]]:
+    """Takes out of `columns` what is impossible on Earth, notes it in `reasons`, and says it, by row."""
+    doubts: dict[int, list[str]] = {}
+    for f in schema.fields:
+        values = columns[f.name]
+        if f.integer:
+            continue
+        p = parameter(f.name)
+        low, high = p.plausible
+        given = reasons.get(f.name)
+        bad = ~((values >= low) & (values <= high))
+        if given is not None:
+            bad &= given == 0
+        rows = np.flatnonzero(bad).tolist()
+        if not rows:
+            continue
+        for row in rows:
+            if np.isfinite(values[row]):
+                doubt = f"{p.label.lower()} {values[row]:.{f.decimals}f} {f.unit} is not within {low:g} to {high:g}"
+            else:
+                doubt = f"no {p.label.lower()} can be computed"
+            doubts.setdefault(row, []).append(doubt)
+        columns[f.name] = np.where(bad, np.nan, values)
+        codes = np.zeros(len(values), np.uint8) if given is None else given.copy()
+        codes[bad] = Missing.IMPLAUSIBLE
+        reasons[f.name] = codes
+    return doubts
 
 
 def moments(stamps: Sequence[bytes]) -> Times:

@@ -42,7 +42,7 @@ from pydantic import model_validator
 from drivers.columns import INVALID, Value, columns, is_day, moments
 from drivers.driver import DriverSettings
 from drivers.lines import Line
-from drivers.seabird.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
+from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
 from tidegate.frame import Missing, Schema
 from tidegate.vocabulary import PARAMETERS
 

@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from drivers.columns import INVALID, Value, columns, is_day, moments
 from drivers.driver import DriverSettings
 from drivers.lines import Line
-from drivers.seabird.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
+from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
 from tidegate.frame import Schema
 
 ColumnName = Literal["pressure", "depth", "temperature", "sound_velocity", "conductivity", "salinity", "ignore"]

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from drivers.columns import Floats
 from tidegate.clock import TimeSource
 from tidegate.frame import Schema, Times
 from tidegate.vocabulary import parameter
 
-Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
 

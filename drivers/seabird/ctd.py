@@ -26,17 +26,16 @@ from pydantic import Field as Setting
 from pydantic import field_validator
 
 from drivers.arrivals import Arrivals
+from drivers.columns import as_printed, implausible
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Lines
-from drivers.seabird.calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical, seabird_time_ns
+from drivers.seabird.calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical
+from drivers.seabird.conversation import BEFORE, PROMPTS
 from drivers.seabird.sheet import CalibrationFile
-from drivers.seabird.text import PROMPTS, ColumnName, Groups, RawText, TextFormat, as_printed, clock_ns, day_ns, rounded
+from drivers.seabird.text import ColumnName, Groups, RawText, TextFormat
 from drivers.seabird.told import Told
 from tidegate.clock import Arrival, TimeSource
-from tidegate.frame import Column, Frame, Missing, Reasons, Schema, Times
-from tidegate.vocabulary import parameter
-
-__all__ = ["SeaBird", "SeaBirdSettings", "clock_ns", "day_ns", "implausible", "rounded", "seabird_time_ns"]
+from tidegate.frame import Column, Frame, Reasons, Schema, Times
 
 DAY_NS = 86_400_000_000_000
 LONGEST_PACKET = 4096
@@ -107,7 +106,6 @@ _CONVERSATION = re.compile(
 _REFUSAL = re.compile(rb"<(?:Error|ERROR)\b|\?[ A-Za-z]*\Z|(?:[Ee]rror|ERROR)\b")
 _HEX = re.compile(rb"[0-9A-Fa-f]{12,}")
 _ANY = re.compile(rb"([^\r\n]*)[\r\n]*+")
-_BEFORE = re.compile(PROMPTS)
 _NOT_IN_PACKET = re.compile(rb"[ \t]*(?:[^< \t\r\n]|<\?xml|<datapacket>)")
 _OF_A_PACKET = re.compile(rb"</?(?:data|datapacket|t1|c1|p1|sal|sv|sc|dt|ser1|t38|oox|dens)>")
 _SERIAL_SENSOR = re.compile(rb"<ser1>(?:<type>[\w ,-]*</type>)?(.*?)</ser1>")
@@ -291,9 +289,9 @@ class SeaBird(Driver):
         if rest is not None:
             line = rest.data + b"\n"
             fits = self._text.pattern.match(line)
-            said = _CONVERSATION.fullmatch(_BEFORE.sub(b"", rest.data, count=1).strip().removeprefix(b"#"))
+            said = _CONVERSATION.fullmatch(BEFORE.sub(b"", rest.data, count=1).strip().removeprefix(b"#"))
             whole = (fits and self._text.ends_complete) or self._scan.match(line) or b"</datapacket>" in line
-            if whole or said or not _BEFORE.sub(b"", rest.data, count=1).strip():
+            if whole or said or not BEFORE.sub(b"", rest.data, count=1).strip():
                 self._block(Block(line, rest.offset, [rest.offset], [rest.arrival]), decoded)
             else:
                 message = "the stream ended inside this line"
@@ -354,7 +352,7 @@ class SeaBird(Driver):
 
     def _other_line(self, block: Block, offset: int, line: bytes) -> _Row | Problem | None:
         """A line that is neither a sample nor a scan: the end of an XML packet, a Problem, or nothing to tell."""
-        said = _BEFORE.sub(b"", line, count=1)
+        said = BEFORE.sub(b"", line, count=1)
         begins = offset + len(line) - len(said)
         arrival = block.arrival(begins)
         if self._packet is not None or b"<datapacket>" in said:
@@ -553,32 +551,3 @@ class _Batch(NamedTuple):
     arrivals: Arrivals
     data: Callable[[int], bytes]
     source: TimeSource = TimeSource.INSTRUMENT
-
-
-def implausible(schema: Schema, columns: dict[str, Column], reasons: dict[str, Reasons]) -> dict[int, list[str]]:
-    """Takes out of `columns` what is impossible on Earth, notes it in `reasons`, and says it, by row."""
-    doubts: dict[int, list[str]] = {}
-    for f in schema.fields:
-        values = columns[f.name]
-        if f.integer:
-            continue
-        p = parameter(f.name)
-        low, high = p.plausible
-        given = reasons.get(f.name)
-        bad = ~((values >= low) & (values <= high))
-        if given is not None:
-            bad &= given == 0
-        rows = np.flatnonzero(bad).tolist()
-        if not rows:
-            continue
-        for row in rows:
-            if np.isfinite(values[row]):
-                doubt = f"{p.label.lower()} {values[row]:.{f.decimals}f} {f.unit} is not within {low:g} to {high:g}"
-            else:
-                doubt = f"no {p.label.lower()} can be computed"
-            doubts.setdefault(row, []).append(doubt)
-        columns[f.name] = np.where(bad, np.nan, values)
-        codes = np.zeros(len(values), np.uint8) if given is None else given.copy()
-        codes[bad] = Missing.IMPLAUSIBLE
-        reasons[f.name] = codes
-    return doubts

@@ -30,9 +30,9 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field as Setting
 
+from drivers.columns import Floats
 from drivers.driver import DriverSettings
 from drivers.seabird.calibration import (
-    Floats,
     Octets,
     Scans,
     Unconvertible,

@@ -45,9 +45,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field as Setting
 
+from drivers.columns import implausible, rounded
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Line, Lines
-from drivers.seabird.ctd import clock_ns, day_ns, implausible, rounded, seabird_time_ns
+from drivers.seabird.calibration import seabird_time_ns
+from drivers.seabird.text import clock_ns, day_ns
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Column, Field, Frame, Reasons, Schema, Times
 

@@ -28,11 +28,11 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field as Setting
 
+from drivers.columns import Floats
 from drivers.driver import DriverSettings
 from drivers.seabird.calibration import (
     AIR_PSI,
     DBAR_PER_PSI,
-    Floats,
     Octets,
     Scans,
     Unconvertible,

@@ -30,8 +30,10 @@ import numpy as np
 from pydantic import Field as Setting
 from pydantic import field_validator
 
+from drivers.columns import rounded
 from drivers.driver import DriverSettings
 from drivers.lines import Line
+from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
 from drivers.seabird.calibration import (
     COEFFICIENTS,
     DBAR_PER_PSI,
@@ -43,18 +45,8 @@ from drivers.seabird.calibration import (
     temperature_c,
     unsigned,
 )
-from drivers.seabird.rows import (
-    BEFORE,
-    CONVERSATION,
-    NO_TEXT,
-    NOISE,
-    REFUSAL,
-    Complaint,
-    Row,
-    RowDriver,
-    Samples,
-)
-from drivers.seabird.text import CLOCK, PROMPTS, clock_ns, day_ns, rounded
+from drivers.seabird.conversation import BEFORE, CONVERSATION, PROMPTS, REFUSAL
+from drivers.seabird.text import CLOCK, clock_ns, day_ns
 from drivers.seabird.told import Told
 from tidegate.frame import Column, Field, Schema
 
@@ -94,6 +86,7 @@ _FIELDS = {
 class Sbe39plus(RowDriver):
     """A temperature recorder."""
 
+    manufacturer: ClassVar[str] = "Sea-Bird Scientific"
     models: ClassVar[tuple[str, ...]] = ("SBE 39plus", "SBE 39plus-IM", "SBE 39")
     title: ClassVar[str] = "Sea-Bird SBE 39plus and SBE 39 temperature and pressure recorders"
     lines: ClassVar[tuple[str, ...]] = ("9600 8N1", "115200 8N1", "57600 8N1", "38400 8N1", "19200 8N1", "4800 8N1")

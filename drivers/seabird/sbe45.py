@@ -28,19 +28,8 @@ from pydantic import field_validator
 
 from drivers.driver import DriverSettings
 from drivers.lines import Line
-from drivers.seabird.rows import (
-    BEFORE,
-    CONVERSATION,
-    NO_TEXT,
-    NOISE,
-    REFUSAL,
-    Complaint,
-    Row,
-    RowDriver,
-    Samples,
-    numbers,
-)
-from drivers.seabird.text import PROMPTS
+from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples, numbers
+from drivers.seabird.conversation import BEFORE, CONVERSATION, PROMPTS, REFUSAL
 from tidegate.frame import Field, Schema
 
 ColumnName = Literal["temperature", "conductivity", "salinity", "sound_velocity", "remote_temperature", "ignore"]
@@ -65,6 +54,7 @@ _IDENTITY = re.compile(rb"(SBE ?(?:45|38)) V ?([\w.]+) +(?:SERIAL NO\.|S/N =?) *
 class Sbe45(RowDriver):
     """A thermosalinograph."""
 
+    manufacturer: ClassVar[str] = "Sea-Bird Scientific"
     models: ClassVar[tuple[str, ...]] = ("SBE 45 MicroTSG", "SBE 38")
     title: ClassVar[str] = "Sea-Bird SBE 45 MicroTSG thermosalinograph and SBE 38 thermometer"
     lines: ClassVar[tuple[str, ...]] = ("4800 8N1", "9600 8N1", "19200 8N1", "38400 8N1", "2400 8N1", "1200 8N1")

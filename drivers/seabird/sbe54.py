@@ -22,9 +22,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from drivers.columns import rounded
 from drivers.lines import Line
-from drivers.seabird.rows import BEFORE, CONVERSATION, NO_TEXT, NOISE, REFUSAL, Complaint, Row, RowDriver, Samples
-from drivers.seabird.text import CLOCK, clock_ns, day_ns, rounded
+from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
+from drivers.seabird.conversation import BEFORE, CONVERSATION, REFUSAL
+from drivers.seabird.text import CLOCK, clock_ns, day_ns
 from tidegate.frame import Field, Schema
 
 DBAR_PER_PSI = 0.6894757293168
@@ -68,6 +70,7 @@ _OSCILLATOR = Schema(
 class Sbe54(RowDriver):
     """A tsunami pressure sensor."""
 
+    manufacturer: ClassVar[str] = "Sea-Bird Scientific"
     models: ClassVar[tuple[str, ...]] = ("SBE 54",)
     title: ClassVar[str] = "Sea-Bird SBE 54 Tsunameter: absolute pressure in XML samples"
     lines: ClassVar[tuple[str, ...]] = ("9600 8N1", "19200 8N1", "38400 8N1", "115200 8N1", "4800 8N1")

@@ -34,11 +34,11 @@ from xml.etree import ElementTree
 import numpy as np
 from pydantic import field_validator
 
+from drivers.columns import Floats, rounded
 from drivers.driver import DriverSettings
 from drivers.lines import Line
-from drivers.seabird.calibration import AIR_PSI, DBAR_PER_PSI, Floats, Ints, conductivity_s_m, seabird_time_ns, unsigned
-from drivers.seabird.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
-from drivers.seabird.text import rounded
+from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
+from drivers.seabird.calibration import AIR_PSI, DBAR_PER_PSI, Ints, conductivity_s_m, seabird_time_ns, unsigned
 from tidegate.frame import Column, Field, Schema, Times
 
 SCANS_PER_S = 24
@@ -209,6 +209,7 @@ def digiquartz_dbar(hertz: Floats, compensation: Floats, k: Mapping[str, float])
 class Sbe911plus(RowDriver):
     """A profiling CTD on its wire, through the deck unit."""
 
+    manufacturer: ClassVar[str] = "Sea-Bird Scientific"
     models: ClassVar[tuple[str, ...]] = ("SBE 911plus", "SBE 9plus with SBE 11plus V2")
     title: ClassVar[str] = "Sea-Bird SBE 911plus profiling CTD: scans of the SBE 11plus deck unit, live or .hex"
     lines: ClassVar[tuple[str, ...]] = ("19200 8N1", "9600 8N1")

@@ -27,7 +27,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drivers.lines import Line
-from drivers.seabird.rows import BEFORE, CONVERSATION, NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
+from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
+from drivers.seabird.conversation import BEFORE, CONVERSATION
 from drivers.seabird.text import CLOCK, clock_ns, day_ns
 from tidegate.frame import MISSING_INT, Column, Field, Missing, Reasons, Schema
 from tidegate.vocabulary import parameter
@@ -106,6 +107,7 @@ _LIKE_A_FRAME = re.compile(rb"SATPH|SSPH|DSPH")
 class SeaFet(RowDriver):
     """A pH sensor."""
 
+    manufacturer: ClassVar[str] = "Sea-Bird Scientific"
     models: ClassVar[tuple[str, ...]] = ("SeaFET", "SeapHOx V2", "Deep SeapHOx V2")
     title: ClassVar[str] = "Sea-Bird SeaFET, SeapHOx V2 and Deep SeapHOx V2 pH sensors"
     lines: ClassVar[tuple[str, ...]] = ("9600 8N1", "57600 8N1", "115200 8N1", "19200 8N1", "38400 8N1")

@@ -17,7 +17,9 @@ from typing import Literal
 
 import numpy as np
 
-from drivers.seabird.calibration import DBAR_PER_PSI, Floats
+from drivers.columns import Floats, as_printed, rounded
+from drivers.seabird.calibration import DBAR_PER_PSI
+from drivers.seabird.conversation import PROMPTS
 from tidegate.frame import MISSING_INT, Column, Field, Reasons, Schema, Times
 from tidegate.vocabulary import parameter
 
@@ -121,7 +123,6 @@ _DATE = rb"\d\d [A-Z][a-z]{2} \d{4}|\d\d-\d\d-\d{4}|\d{4}-\d\d-\d\d"
 CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _WHEN = re.compile(rb"(?:%s),?[ ]+%s" % (_DATE, CLOCK))
 _NUMBER = re.compile(rb"[-+]?\d{0,12}(?:\.(\d+))?")
-PROMPTS = rb"(?:(?:S|IMM)>[ ]*|</?(?:RemoteReply|Execut(?:ed|ing)/)>[ ]*)*"
 
 
 @lru_cache(maxsize=4096)
@@ -305,16 +306,3 @@ class RawText:
 def _count(values: Sequence[bytes]) -> str:
     numbers = len(values) - values.count(b"time")
     return f"{numbers} value{'s' * (numbers != 1)} and {'a' if b'time' in values else 'no'} date"
-
-
-def rounded(values: Floats, resolution: float) -> Floats:
-    """`values` to the nearest multiple of `resolution` (a power of ten), as the nearest such decimal number."""
-    steps = round(1 / resolution)
-    result: Floats = np.rint(values * steps) / steps
-    return result
-
-
-def as_printed(values: Floats, field: Field) -> Column:
-    """`values` to the resolution of their field; whole numbers where it is of such."""
-    whole = rounded(values, field.resolution)
-    return whole.astype(np.int64) if field.integer else whole

@@ -1,5 +1,4 @@
-"""What the drivers of Sea-Bird's line-speaking instruments share that are no conductivity recorders: the way from lines
-to Frames.
+"""The way from lines to Frames, for drivers that read an instrument line by line.
 
 Theory of operation. Each line is read on its own (`_read`) and is one of three things: a `Row` (a sample as it stands
 in the stream, its values still text), a complaint (why it is refused), or None (conversation, nothing to tell).
@@ -16,11 +15,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from drivers.arrivals import Arrivals
+from drivers.columns import Floats, implausible
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Line, Lines
-from drivers.seabird.calibration import Floats
-from drivers.seabird.ctd import implausible
-from drivers.seabird.text import PROMPTS
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Column, Frame, Reasons, Schema, Times
 
@@ -49,7 +46,6 @@ Complaint = tuple[str, str]
 class RowDriver(Driver):
     """A driver that reads lines. A subclass reads one line and converts many rows."""
 
-    manufacturer: ClassVar[str] = "Sea-Bird Scientific"
     longest: ClassVar[int] = 4096
     """Bytes of the longest line."""
 
@@ -161,20 +157,8 @@ class RowDriver(Driver):
                 self._decoded.append(problem("implausible", message, line.offset, line.data, line.arrival))
 
 
-BEFORE = re.compile(PROMPTS)
-"""What may stand before anything on a line: prompts."""
-REFUSAL = re.compile(rb"<(?:Error|ERROR)\b[ -~]*|\?[ A-Za-z]*|[Ee]rror[ -~]*|ERROR[ -~]*")
-CONVERSATION = re.compile(
-    rb"\*(?!\W*\d+\.\d{3,5},)[ -~]*"  # the header of an uploaded file
-    rb"|</?[A-Za-z!?][ -~]*"  # XML
-    rb"|[A-Za-z]{1,24}(?:[=:][ -~]{0,60})?"  # a command's echo
-    rb"|SBE[ -~]*"
-    rb"|[A-Z]{1,8}\d? *= *[-+\d.eE]+"  # a coefficient
-    rb"|(?![ -~]*\d\.\d{3})[A-Za-z][A-Za-z/]{0,15}[ :=,][ -~]*"  # status and plain words
-)
-"""What an instrument says besides its samples, without the prompts."""
 NO_TEXT = re.compile(rb"[^ -~\t]")
-"""A byte that no instrument of these prints."""
+"""A byte that no line of text has."""
 NOISE = "bytes that are no text: noise on the line, or another baud rate or parity"
 
 
