@@ -215,10 +215,8 @@ def expanded(paths: list[Path]) -> list[Path]:
     """The recordings: files, raw logs, and what is in the other folders, in order."""
     found: list[Path] = []
     for path in paths:
-        if path.is_dir() and not any(path.glob("*.segment")):
-            found += sorted(p for p in path.rglob("*") if p.is_file())
-        else:
-            found.append(path)
+        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else []
+        found += [path] if not inside or any(path.glob("*.segment")) else inside
     return found
 
 
@@ -320,6 +318,7 @@ def decode(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The folder for the samples of each recording.")
     ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only samples of this kind, such as adcp or gnss_fix.")] = None,
     given: Annotated[list[str] | None, typer.Option("--set", help="A setting of the driver: name=value.")] = None,
     stamps: Annotated[Stamps | None, typer.Option(help="The logger's stamps; found out if not given.")] = None,
     instrument: Annotated[str | None, typer.Option(help="Which one, of a raw log of several.")] = None,
@@ -350,7 +349,7 @@ def decode(
                 summary.add(item)
                 if isinstance(item, Problem):
                     progress.tell(_tell(item, str(path)))
-                else:
+                elif kind in (None, item.schema.kind):
                     writer.add(item)
             outputs.end(writer, About(path.name, name, made.description(), summary.problems))
         progress.tell(f"{path}: {summary}")

@@ -56,7 +56,7 @@ class Writer(ABC):
 
 
 class NdjsonWriter(Writer):
-    """One JSON object a sample, one a line, as they are decoded."""
+    """One JSON object a sample, one a line, as they are decoded: `time`, `kind`, then the values."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -64,10 +64,8 @@ class NdjsonWriter(Writer):
     def add(self, frame: Frame) -> None:
         """Writes them at once."""
         fields = frame.schema.fields
-        names = ["time", *(f.name for f in fields)]
-        line = (
-            "{" + ",".join(f"{json.dumps(name)}:%s".replace("%", "%%").replace("%%s", "%s") for name in names) + "}\n"
-        )
+        values = "".join(f",{json.dumps(f.name)}:%s" for f in fields)
+        line = f'{{"time":%s,"kind":{json.dumps(frame.schema.kind)}{values}}}\n'
         times = [f'"{t}"' if t else "null" for t in _times(frame)]
         columns = [_joined(_values(frame, f, "null"), frame.schema.width(f) if f.profile else 0) for f in fields]
         self._out.write("".join(map(line.__mod__, zip(times, *columns, strict=True))))
@@ -103,10 +101,14 @@ class CsvWriter(Writer):
                 widths[f.name] = max(widths.get(f.name, 0), frame.schema.width(f) if f.profile else 0)
         writer = csv.writer(self._out, lineterminator="\n")
         writer.writerow(
-            ["time", *(n for name, w in widths.items() for n in ([f"{name}_{i + 1}" for i in range(w)] or [name]))]
+            [
+                "time",
+                "kind",
+                *(n for name, w in widths.items() for n in ([f"{name}_{i + 1}" for i in range(w)] or [name])),
+            ]
         )
         for frame in self._frames:
-            columns: list[list[str]] = [_times(frame)]
+            columns: list[list[str]] = [_times(frame), [frame.schema.kind] * len(frame)]
             for name, width in widths.items():
                 columns += _cells(frame, name, width)
             writer.writerows(zip(*columns, strict=True))

@@ -60,7 +60,7 @@ class Done:
         return self.out.splitlines()
 
     def column(self, name: str) -> list[Any]:
-        return [row[name] for row in self.rows()]
+        return [row[name] for row in self.rows() if name in row]
 
 
 def seconds(rows: list[dict[str, Any]]) -> list[float]:
@@ -84,6 +84,7 @@ def test_a_hundred_thousand_scans_of_a_microcat_in_a_few_seconds() -> None:
     # First and last of the .cnv that Sea-Bird's own software made.
     assert rows[0] == {
         "time": "2014-02-19T13:30:01.000000000Z",
+        "kind": "ctd",
         T: 20.8989,
         C: rows[0][C],
         P: rows[0][P],
@@ -124,7 +125,7 @@ def test_a_seacats_lines_with_columns_from_the_command_line(log: str, yml: str, 
 @needs_recordings
 @pytest.mark.parametrize(("name", "frame"), [("RDI_test01.000", "beam"), ("winriver02.PD0", "ship")])
 def test_profiles_are_mhkits(name: str, frame: str) -> None:
-    done = Done(PD0 / name, "--driver", "trdi_pd0")
+    done = Done(PD0 / name, "--driver", "trdi_pd0", "--kind", "adcp")
     rows = done.rows()
     names = {
         "beam": [f"radial_sea_water_velocity_toward_instrument_beam_{i}" for i in (1, 2, 3, 4)],
@@ -200,7 +201,8 @@ def test_tides_are_oois() -> None:
     done = Done(uploaded / "presf_abc_test_3.hex", "--driver", "sbe26plus")
     particles = yaml.safe_load((uploaded / "presf_abc_test_3.exp_results.yml").read_text())["data"]
     tides = [p for p in particles if p["particle_type"] == "presf_abc_tide_measurement_recovered"]
-    assert seconds(done.rows()) == [p["presf_time"] + 946_684_800 for p in tides]
+    found = [row for row in done.rows() if row["kind"] == "tide_gauge"]
+    assert seconds(found) == [p["presf_time"] + 946_684_800 for p in tides]
 
 
 # ---- the form
@@ -213,7 +215,7 @@ def test_missing_values_are_null_or_empty_and_negative_zero_is_zero(tmp_path: Pa
     assert fix["time"] is None  # no date was said
     assert fix["altitude"] is None
     assert (fix["latitude"], fix["gnss_satellites_used"]) == (1.025, 5)
-    assert water == {"time": None, T: 0.0}
+    assert water == {"time": None, "kind": "water_temperature", T: 0.0}
     done = Done(file, "--driver", "nmea0183", "--csv")
     assert "-0" not in done.out
     table = list(csv.DictReader(io.StringIO(done.out)))
@@ -241,7 +243,7 @@ def test_csv_has_one_header_the_same_numbers_and_numbered_cells(tmp_path: Path) 
                 assert [None if t == "" else float(t) for t in texts] == value
             else:
                 text = named.pop(name)
-                assert (None if text == "" else text if name == "time" else float(text)) == value
+                assert (None if text == "" else text if name in ("time", "kind") else float(text)) == value
         assert set(named.values()) <= {""}
 
 
@@ -259,7 +261,8 @@ def test_the_text_has_just_the_values_of_the_frames(path: Path, driver: Driver, 
     path = tmp_path / "head"
     frames = [item for item in decoded(driver, recorded(path)) if isinstance(item, Frame)]
     name = {"Sbe37": "sbe37", "Pd0": "trdi_pd0", "Nmea0183": "nmea0183"}[type(driver).__name__]
-    assert Done(path, "--driver", name).rows() == list(rows(frames))
+    wanted = [{"kind": frame.schema.kind, **row} for frame in frames for row in rows([frame])]
+    assert Done(path, "--driver", name).rows() == wanted
 
 
 def test_several_files_and_standard_input(tmp_path: Path) -> None:
@@ -276,7 +279,7 @@ def test_logger_stamps_can_be_named_where_they_are_not_found_out(tmp_path: Path)
     (tmp_path / "log").write_bytes(b"began here\r\nand here\r\nand again\r\n" + stamped)
     assert Done(tmp_path / "log", "--driver", "nmea0183").rows()[0]["time"] is None
     done = Done(tmp_path / "log", "--driver", "nmea0183", "--stamps", "iso")
-    assert done.rows() == [{"time": "2024-01-01T00:00:00.500000000Z", T: 19.5}]
+    assert done.rows() == [{"time": "2024-01-01T00:00:00.500000000Z", "kind": "water_temperature", T: 19.5}]
 
 
 # ---- mistakes
@@ -301,7 +304,8 @@ def test_files_that_cannot_be_read_are_named_and_the_others_decoded(tmp_path: Pa
         (("--driver", "sbe37", "--set", "columns=time,warmth"), ["columns.1", "temperature"]),
         (("--driver", "modbus"), ['map = "…"', "vegapuls-61"]),
         (("--driver", "sbe37", "--stamps", "utc"), ["dcl", "iso"]),
-        ((), ["--driver"]),
+        (("--set", "columns=time"), ["name it by --driver"]),
+        (("--to", "netcdf"), ["--output"]),
     ],
 )
 def test_mistakes_on_the_command_line_name_the_remedy(arguments: tuple[str, ...], words: list[str]) -> None:
@@ -358,3 +362,47 @@ def test_damaged_files_give_problems_at_their_places_and_never_fail(name: str, r
         assert 0 <= problem.offset <= len(whole)
         first = problem.data.split(b"\n")[0].split(b"\r")[0]
         assert whole[problem.offset :].startswith(first)
+
+
+# ---- whole cruises
+
+
+@needs_recordings
+def test_a_cruise_of_instruments_is_recognised_file_by_file(tmp_path: Path) -> None:
+    nobody = tmp_path / "notes.txt"
+    nobody.write_text("We left port at noon.\nThe sea was calm, and nobody was sick.\n" * 20)
+    out = tmp_path / "out"
+    done = Done(CRUISE, PD0 / "RDI_test01.000", nobody, "--to", "netcdf", "--output", out)
+    assert done.code == 1
+    assert f"{nobody}: which instrument this is of cannot be told" in done.err
+    told = dict(re.findall(r"/([^/\s]+): it is (\S+)", done.err))
+    assert told["NBP1406_PCOD-2014-08-01"] == told["NBP1406_gyr1-2014-08-01"] == "nmea0183"
+    assert told["RDI_test01.000"] == "trdi_pd0"
+    made = {path.name for path in out.iterdir()}
+    assert {"NBP1406_gyr1-2014-08-01.heading.nc", "RDI_test01.000.adcp.nc"} <= made
+    with netCDF4.Dataset(out / "NBP1406_gyr1-2014-08-01.heading.nc") as file:
+        named = Done(CRUISE / "NBP1406_gyr1-2014-08-01", "--driver", "nmea0183")
+        assert file["platform_orientation"][:].tolist() == named.column("platform_orientation")
+    summary = done.err.splitlines()
+    at = next(i for i, line in enumerate(summary) if re.fullmatch(r"\d+ recordings, 1 of them not decoded, .*", line))
+    assert any("week_rollover (nmea0183): the receiver's date" in line for line in summary[at:])
+
+
+@needs_recordings
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_text_goes_into_a_file_of_each_recording(tmp_path: Path, form: str) -> None:
+    files = [CRUISE / "NBP1406_gyr1-2014-08-01", CRUISE / "NBP1406_PCOD-2014-08-01"]
+    assert Done(*files, "--driver", "nmea0183", "--to", form, "--output", tmp_path / "out").out == ""
+    for path in files:
+        made = (tmp_path / "out" / f"{path.name}.{form}").read_text()
+        assert made == Done(path, "--driver", "nmea0183", "--to", form).out
+
+
+def test_two_recordings_of_one_name_never_share_a_file(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "log").write_bytes(LINE % 1)
+    files = [tmp_path / folder / "log" for folder in "ab"]
+    done = Done(*files, "--driver", "sbe37", "--to", "csv", "--output", tmp_path / "out")
+    assert done.code == 1
+    assert f"{tmp_path}/b/log: {tmp_path}/out has the samples of another recording called log" in done.err
