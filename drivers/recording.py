@@ -11,6 +11,9 @@ Loggers put a stamp in front of each line. Known are (with where such lines are 
     dslog  `NAV 2013/02/05 15:00:00.828 MX512 $GPGGA,…` (Woods Hole; NAAMES underway files)
     unix   `1284512734.066 $GPGGA,…`, seconds since 1970 (NCEI nav29)
 
+and `sio`, blocks with a header and a checksum, into which the controllers of moorings pack what instruments say
+(`drivers.sio`).
+
 Stamps are taken as UTC. A DCL logger also writes lines of its own, `… [ctdbp1:DLOGP3]:Instrument Started [Power On]`;
 those hold no digit behind the bracket and are left out. Anything without stamps, binary files above all, passes as it
 is. The stamp becomes the arrival of its line. A line whose stamp is damaged passes whole: the driver will refuse it,
@@ -30,6 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from drivers import sio
 from drivers.arrivals import Arrivals, Bools, Ints, Pieces
 from drivers.driver import MAX_PENDING
 from tidegate.clock import NAT, UNKNOWN, Arrival
@@ -45,6 +49,7 @@ class Stamps(Enum):
     LDS = "lds"
     DSLOG = "dslog"
     UNIX = "unix"
+    SIO = "sio"
 
 
 _DATE = rb"(?P<year>\d{4})/(?P<month>\d\d)/(?P<day>\d\d)"
@@ -95,6 +100,8 @@ class Batch:
 
 def sniff(head: bytes) -> Stamps:
     """How a recording that begins so is stamped: by most of its first lines, or not at all."""
+    if sio.is_wrapped(head[:_SNIFFED]):
+        return Stamps.SIO
     lines = [line for line in re.split(rb"[\r\n]+", head[:_SNIFFED]) if line][:20]
     for stamps, pattern in _PATTERNS.items():
         if lines and sum(pattern.match(line) is not None for line in lines) * 2 > len(lines):
@@ -102,9 +109,10 @@ def sniff(head: bytes) -> Stamps:
     return Stamps.NONE
 
 
-def batches(chunks: Iterable[bytes], stamps: Stamps | None = None) -> Iterator[Batch]:
+def batches(chunks: Iterable[bytes], stamps: Stamps | None = None, only: str = "") -> Iterator[Batch]:
     """The instrument's bytes in a recording that is read in `chunks`, a batch for each where lines are stamped;
-    `stamps` is found out where it is None."""
+    `stamps` is found out where it is None. `only` is the beginning of an instrument's name in `sio` blocks that hold
+    several (`CT`, `CT1236855`)."""
     offset = 0
     pending = b""
     newline = b""
@@ -115,6 +123,12 @@ def batches(chunks: Iterable[bytes], stamps: Stamps | None = None) -> Iterator[B
                 continue
             newline = _newline(pending)
             stamps = stamps or sniff(pending)
+        if stamps is Stamps.SIO:
+            said, cut = sio.unwrapped(pending, offset, False, only.encode())
+            yield from _batch(said)
+            offset += cut
+            pending = pending[cut:]
+            continue
         if stamps is Stamps.NONE:
             cut = len(pending)
         else:
@@ -125,8 +139,20 @@ def batches(chunks: Iterable[bytes], stamps: Stamps | None = None) -> Iterator[B
             yield _unwrapped(pending[:cut], offset, stamps or Stamps.NONE, newline)
             offset += cut
             pending = pending[cut:]
-    if pending:
-        yield _unwrapped(pending, offset, stamps or sniff(pending), newline or _newline(pending))
+    stamps = stamps or sniff(pending)
+    if stamps is Stamps.SIO:
+        yield from _batch(sio.unwrapped(pending, offset, True, only.encode())[0])
+    elif pending:
+        yield _unwrapped(pending, offset, stamps, newline or _newline(pending))
+
+
+def _batch(said: list[sio.Words]) -> Iterator[Batch]:
+    """What was in blocks, if anything was."""
+    if said:
+        starts = np.cumsum([0, *(len(words.data) for words in said[:-1])])
+        arrivals = Arrivals.stamped(np.array([words.utc_ns for words in said], np.int64))
+        pieces = Pieces(b"".join(words.data for words in said), starts, arrivals)
+        yield Batch(np.array([words.offset for words in said], np.int64), pieces)
 
 
 def pieces(chunks: Iterable[bytes], stamps: Stamps | None = None) -> Iterator[Piece]:
