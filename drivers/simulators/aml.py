@@ -4,7 +4,8 @@
 Mischief is in degrees Celsius.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from operator import xor
@@ -12,8 +13,7 @@ from random import Random
 from typing import Literal
 
 from drivers.simulators.sbe37 import conductivity_s_m, sound_velocity_m_s
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_digits
 
 _SECOND_NS = 1_000_000_000
 _LONGEST_COMMAND = 80
@@ -35,10 +35,9 @@ _SENSORS = (
 class AmlSimulator(Simulator):
     """One AML-3, `depth_m` below mean sea level. `checksum`: AMLx lines bear one."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
+    drivers = (("aml",),)
+    spoils = "sea_water_temperature (degC)"
+
     depth_m: float = 5.0
     outputformat: Literal["columns", "amlx"] = "columns"
     checksum: bool = True
@@ -51,7 +50,6 @@ class AmlSimulator(Simulator):
         self._typed = b""
         self._due_ns: int | None = None
         self._samples = 0
-        self._before: float | None = None
 
     def tick(self, now_ns: int) -> bytes:
         """The sample that is due."""
@@ -79,14 +77,17 @@ class AmlSimulator(Simulator):
                 self._typed += bytes([octet])
         return said
 
+    def falsifier(self) -> Callable[[bytes], bytes] | None:
+        """Of AMLx lines that bear a checksum."""
+        return wrong_digits if self.outputformat == "amlx" and self.checksum else None
+
     def _sample(self, now_ns: int) -> bytes:
         t_s = now_ns / _SECOND_NS
         depth_m = self.depth_m + float(self.sea.level_m(t_s)) - self.sea.mean_level_m
         sea_t = float(self.sea.temperature_c(t_s, self.depth_m)) + self._random.gauss(0.0, 0.0005)
         salinity = float(self.sea.salinity(t_s, self.depth_m))
         dbar = depth_m * 1.0055
-        temperature, mischief = self.mischief.apply(self._samples, sea_t, self._before)
-        self._before = temperature
+        temperature, mischief = self._spoil(self._samples, sea_t, now_ns)
         self._samples += 1
         values = {
             "Cond": 10 * conductivity_s_m(sea_t, salinity, dbar),
@@ -95,7 +96,7 @@ class AmlSimulator(Simulator):
             "SV": sound_velocity_m_s(sea_t, salinity, depth_m),
             "Depth": depth_m,
         }
-        hundredths = now_ns // 10_000_000
+        hundredths = self._shows_ns(now_ns) // 10_000_000
         if self.outputformat == "amlx":
             printed = {name: f"{value:.6f}" for name, value in values.items()}
             line = f"msg{self._samples}{{mux[meta=time,{hundredths // 100}.{hundredths % 100:02},s][data=uv,0],"

@@ -6,13 +6,13 @@ not know gets NACK NACK. Mischief falls on the east velocity.
 """
 
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_frames
 
 _ECHO = "signal_intensity_from_multibeam_acoustic_doppler_velocity_sensor_in_sea_water"
 _ACK, _NACK = b"\x06\x06", b"\x15\x15"
@@ -26,6 +26,12 @@ def classic(id_: int, data: bytes) -> bytes:
     return body + ((0xB58C + sum(words)) & 0xFFFF).to_bytes(2, "little")
 
 
+def _size_at(data: bytes, at: int) -> tuple[int, bool]:
+    if data[at] != 0xA5:
+        return 0, False
+    return 2 * int.from_bytes(data[at + 2 : at + 4], "little"), data[at + 1] == 0x01
+
+
 def _decimal(*numbers: int) -> bytes:
     return bytes(number // 10 * 16 + number % 10 for number in numbers)
 
@@ -34,12 +40,11 @@ def _decimal(*numbers: int) -> bytes:
 class AquadoppSimulator(Simulator):
     """An Aquadopp at `depth_m`."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
+    drivers = (("nortek_classic",),)
+    spoils = "eastward_sea_water_velocity (m s-1)"
+
     depth_m: float = 8.0
     serial: str = "AQD 8493"
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
 
     def __post_init__(self) -> None:
         if self.interval_s < 1:
@@ -47,18 +52,18 @@ class AquadoppSimulator(Simulator):
         self._measuring, self._told, self._heard = True, False, b""
         self._due_ns: int | None = None
         self._sample = 0
-        self._before: float | None = None
 
     def tick(self, now_ns: int) -> bytes:
         """The record that is due, or nothing; the configurations when measuring begins."""
+        shown_ns = self._shows_ns(now_ns)
         step_ns = round(self.interval_s * 1e9)
-        if self._due_ns is None or now_ns - self._due_ns > 10 * step_ns:
-            self._due_ns = now_ns // step_ns * step_ns + (step_ns if self._due_ns is None else 0)
+        if self._due_ns is None or shown_ns - self._due_ns > 10 * step_ns:
+            self._due_ns = shown_ns // step_ns * step_ns + (step_ns if self._due_ns is None else 0)
         out = b""
         if self._measuring and self.speaking and not self._told:
             self._told = True
             out = self._hardware() + self._head() + self._user()
-        while now_ns >= self._due_ns:
+        while shown_ns >= self._due_ns:
             if self._measuring and self.speaking:
                 out += self._record(now_ns, self._due_ns)
             self._due_ns += step_ns
@@ -83,10 +88,15 @@ class AquadoppSimulator(Simulator):
                 out += self._answer(command, now_ns)
         return out
 
+    def falsifier(self) -> Callable[[bytes], bytes]:
+        """Of velocity records."""
+        return lambda said: wrong_frames(said, _size_at)
+
     def _answer(self, command: bytes, now_ns: int) -> bytes:
-        when = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
+        shown_ns = self._shows_ns(now_ns)
+        when = datetime.fromtimestamp(shown_ns // 1_000_000_000, UTC)
         if command == b"AD":
-            return self._record(now_ns, now_ns // 1_000_000_000 * 1_000_000_000) + _ACK
+            return self._record(now_ns, shown_ns // 1_000_000_000 * 1_000_000_000) + _ACK
         if command == b"RC":
             return _decimal(when.minute, when.second, when.day, when.hour, when.year % 100, when.month) + _ACK
         if command == b"BV":
@@ -119,11 +129,10 @@ class AquadoppSimulator(Simulator):
     def _record(self, now_ns: int, time_ns: int) -> bytes:
         self._sample += 1
         rng = np.random.default_rng([self.seed, self._sample])
-        t_s = time_ns / 1e9
+        t_s = (time_ns - self._ahead_ns(now_ns)) / 1e9
         east, north = (float(part[0]) for part in self.sea.current_ms(t_s, np.array([self.depth_m])))
         east += float(rng.normal(0, 0.02))
-        east, mischief = self.mischief.apply(self._sample - 1, east, self._before)
-        self._before = east
+        east, mischief = self._spoil(self._sample - 1, east, now_ns)
         raw = [max(-32000, min(32000, round(v * 1000))) for v in (east, north, 0.004 * np.sin(t_s / 9))]
         when = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
         above = float(self.sea.level_m(t_s) - self.sea.mean_level_m) + self.depth_m

@@ -6,6 +6,8 @@ simulated `sea` has it; any other value is drawn within what is plausible. The r
 do the variants of each. Each interval is one line.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
@@ -16,11 +18,11 @@ import numpy as np
 
 from drivers.ascii_pattern import AsciiPattern, Settings
 from drivers.pattern import MONTHS, Checksum, FieldSpec, Form, closing
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_digits
 from tidegate.vocabulary import PARAMETERS
 
 _NS = 1_000_000_000
+_DIGIT = re.compile(rb"[0-9A-F]")
 
 
 def _checksum(checksum: Checksum, covered: bytes) -> int:
@@ -47,11 +49,10 @@ class AsciiSimulator(Simulator):
     """An instrument with the settings of driver `ascii`, as in its table: `pattern` and the rest. `polled`: it speaks
     only when its `poll` is heard."""
 
+    drivers = (("ascii",),)
+    spoils = "each value (in the vocabulary's unit)"
+
     pattern: str = "tsg"
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
     settings: dict[str, Any] = field(default_factory=dict)
     polled: bool = False
 
@@ -62,10 +63,11 @@ class AsciiSimulator(Simulator):
         self._due_ns: int | None = None
         self._sample = 0
         self._heard = b""
-        self._before: dict[str, float] = {}
+        self._checksums: list[int] = []  # where the last digits of those in the last utterance are
 
     def tick(self, now_ns: int) -> bytes:
         """A line where one is due."""
+        self._checksums = []
         if self.polled or not self.speaking:
             return b""
         if self._due_ns is None:
@@ -77,13 +79,32 @@ class AsciiSimulator(Simulator):
 
     def receive(self, data: bytes, now_ns: int) -> bytes:
         """A line for each `poll` in what came in."""
+        self._checksums = []
         asked = self._driver.poll()
         if not (self.polled and asked):
             return b""
         self._heard += data
         times, self._heard = self._heard.count(asked), self._heard[-4096:]
         self._heard = self._heard.rpartition(asked)[2]
-        return b"".join(self._line(now_ns) for _ in range(times))
+        said = b""
+        for _ in range(times):
+            before = len(self._checksums)
+            line = self._line(now_ns)
+            self._checksums[before:] = [len(said) + place for place in self._checksums[before:]]
+            said += line
+        return said
+
+    def falsifier(self) -> Callable[[bytes], bytes] | None:
+        """Of a pattern whose records bear checksums."""
+        if all(record.checksum is None for record in self.resolved.pattern.records):
+            return None
+        return self._falsified
+
+    def _falsified(self, said: bytes) -> bytes:
+        changed = bytearray(said)
+        for place in self._checksums:
+            changed[place : place + 1] = wrong_digits(said[place : place + 1], _DIGIT)
+        return bytes(changed)
 
     def _line(self, now_ns: int) -> bytes:
         number = self._sample % len(self.resolved.forms)
@@ -97,6 +118,7 @@ class AsciiSimulator(Simulator):
             value = _checksum(record.checksum, covered.encode("latin-1"))
             wide = 4 if record.checksum.kind.startswith("crc") else 2
             text = f"{value:0{wide}X}" if record.checksum.written == "hex" else str(value)
+            self._checksums.append(speaker.checksum + len(text) - 1)
             line = line[: speaker.checksum] + text + line[speaker.checksum :]
         _, fields = self.resolved.schemas[number]
         values = {f.name: speaker.values.get(name) for name, f in fields.items()}
@@ -137,9 +159,7 @@ class AsciiSimulator(Simulator):
             low, high = known.plausible if known else (0.0, 100.0)
             low, high = max(low, -1e4), min(high, 1e4)
             value = float(self._random.uniform(low + 0.1 * (high - low), high - 0.1 * (high - low)))
-        value, fault = self.mischief.apply(self._sample, value, self._before.get(name))
-        self._before[name] = value
-        return value, fault
+        return self._spoil(self._sample, value, now_ns, name)
 
     def uniform(self) -> float:
         """From 0 to 1."""
@@ -159,13 +179,14 @@ class _Speaker:
         self.end: int | None = None
         self.checksum = 0
         ahead_ns = round(self._resolved.pattern.utc_offset_h * 3600) * _NS
-        self._local_ns = now_ns + ahead_ns
+        self._shown_ns = simulator._shows_ns(now_ns)
+        self._local_ns = self._shown_ns + ahead_ns
         self._fine_ns = _NS  # what of the time is printed
 
     def said(self, tokens: list[tuple[str, str]]) -> str:
         """The line, without its checksum."""
         line = self._sequence(tokens, "", 0)
-        self.time_ns = self._now_ns // self._fine_ns * self._fine_ns
+        self.time_ns = self._shown_ns // self._fine_ns * self._fine_ns
         return line
 
     def _sequence(self, tokens: list[tuple[str, str]], line: str, cell: int) -> str:

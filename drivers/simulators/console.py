@@ -1,11 +1,10 @@
 """What simulated Sea-Bird instruments with a prompt have in common: echo, commands, a sample every interval."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator
 
 SECOND_NS = 1_000_000_000
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -16,17 +15,13 @@ _LONGEST_COMMAND = 80
 class ConsoleSimulator(Simulator):
     """An instrument that echoes what is typed, answers each line, and while `logging` prints samples by itself."""
 
-    sea: Sea = field(default_factory=Sea)
     interval_s: float = 2.0
-    seed: int = 0
     logging: bool = True
-    mischief: Mischief = field(default_factory=Mischief)
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
         self._typed = b""
         self._samples = 0
-        self._before: float | None = None
         self._due_ns: int | None = None
 
     @abstractmethod
@@ -59,10 +54,9 @@ class ConsoleSimulator(Simulator):
                 answer += bytes([octet])
         return answer
 
-    def _spoilt(self, value: float) -> tuple[float, str]:
+    def _spoilt(self, value: float, now_ns: int) -> tuple[float, str]:
         """(the value with the fault of this sample, the fault's name)."""
-        value, mischief = self.mischief.apply(self._samples, value, self._before)
-        self._before = value
+        value, mischief = self._spoil(self._samples, value, now_ns)
         self._samples += 1
         return value, mischief
 

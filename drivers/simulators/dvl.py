@@ -5,14 +5,14 @@ its velocities are bad. A soft break (`===`) or a NUL byte stops the pinging and
 Mischief falls on the velocity over the bottom toward the east.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_frames
 
 _BAD = -32768
 _FASTEST = 32000
@@ -24,15 +24,20 @@ _AXES = ("eastward", "northward", "upward", "error")
 _WAYS = ("east", "north", "up", "error")
 
 
+def _size_at(data: bytes, at: int) -> tuple[int, bool]:
+    if data[at] != 0x7D:
+        return 0, False
+    return int.from_bytes(data[at + 2 : at + 4], "little") + 2, True
+
+
 @dataclass
 class DvlSimulator(Simulator):
     """A 600 kHz DVL that speaks `output`, in earth coordinates."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
+    drivers = (("trdi_dvl",),)
+    spoils = "dvl_bottom_track_eastward_velocity (m s-1)"
+
     output: Literal["PD5", "PD6"] = "PD6"
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
 
     def __post_init__(self) -> None:
         if self.interval_s < 0.1:
@@ -41,17 +46,17 @@ class DvlSimulator(Simulator):
         self._line = b""
         self._due_ns: int | None = None
         self._sample = 0
-        self._before: float | None = None
         self._gone_m = np.zeros((2, 3))
         self._good_ns = 0
 
     def tick(self, now_ns: int) -> bytes:
-        """The sample that is due, or nothing; samples fall on multiples of the interval."""
+        """The sample that is due, or nothing; samples fall on multiples of the interval, on its clock."""
+        shown_ns = self._shows_ns(now_ns)
         step_ns = round(self.interval_s * 1e9)
-        if self._due_ns is None or now_ns - self._due_ns > 10 * step_ns:
-            self._due_ns = now_ns // step_ns * step_ns + (step_ns if self._due_ns is None else 0)
+        if self._due_ns is None or shown_ns - self._due_ns > 10 * step_ns:
+            self._due_ns = shown_ns // step_ns * step_ns + (step_ns if self._due_ns is None else 0)
         said = b""
-        while now_ns >= self._due_ns:
+        while shown_ns >= self._due_ns:
             if self._pinging and self.speaking:
                 said += self._ping(now_ns, self._due_ns // 10_000_000 * 10_000_000)
             self._due_ns += step_ns
@@ -76,17 +81,20 @@ class DvlSimulator(Simulator):
                 self._line = self._line[-80:]
         return said
 
+    def falsifier(self) -> Callable[[bytes], bytes] | None:
+        """Of PD5 records; lines of PD6 have no checksum."""
+        return (lambda said: wrong_frames(said, _size_at)) if self.output == "PD5" else None
+
     def _ping(self, now_ns: int, time_ns: int) -> bytes:
         rng = np.random.default_rng([self.seed, self._sample])
-        t_s = time_ns / 1e9
+        t_s = (time_ns - self._ahead_ns(now_ns)) / 1e9
         bearing = np.radians(t_s / 5 % 360)
         ship = np.array([1.54 * np.sin(bearing), 1.54 * np.cos(bearing), 0.05 * np.sin(t_s / 3)])
         east, north = self.sea.current_ms(t_s, np.array([5.0]))
         flow = np.array([float(east[0]), float(north[0]), 0.0])
         bottom = np.append(ship, 0.0) + rng.normal(0, 0.004, 4)
         water = np.append(ship - flow, 0.0) + rng.normal(0, 0.01, 4)
-        value, mischief = self.mischief.apply(self._sample, float(bottom[0]), self._before)
-        bottom[0] = self._before = value
+        bottom[0], mischief = self._spoil(self._sample, float(bottom[0]), now_ns)
         lost = rng.random() < 0.1
         speeds = np.clip(np.rint(np.array([water, bottom]) * 1000), -_FASTEST, _FASTEST).astype(np.int64)
         if lost:

@@ -5,12 +5,11 @@ silent at a command that it does not know, and so does this. Mischief is in the 
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator
 
 _SECOND_NS = 1_000_000_000
 _AIR_DBAR = 10.1325
@@ -24,10 +23,9 @@ _DBAR = {1: 0.6894757293168, 2: 0.01, 3: 10.0, 4: 0.1, 5: 100.0}
 class ParoscientificSimulator(Simulator):
     """One instrument, `below_datum_m` under the station's datum. `unit` is the code of `UN`; `running`: P4 is on."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
+    drivers = (("paroscientific",),)
+    spoils = "sea_water_pressure or air_pressure (in `unit`)"
+
     below_datum_m: float = 2.0
     measures: Literal["sea_water", "air"] = "sea_water"
     unit: int = 1
@@ -42,7 +40,6 @@ class ParoscientificSimulator(Simulator):
         self._typed = b""
         self._due_ns: int | None = None
         self._samples = 0
-        self._before: float | None = None
 
     def tick(self, now_ns: int) -> bytes:
         """The pressure of P4 that is due."""
@@ -95,8 +92,7 @@ class ParoscientificSimulator(Simulator):
         dbar = _AIR_DBAR + self._random.gauss(0.0, 2e-4)
         if self.measures == "sea_water":
             dbar += (float(self.sea.level_m(now_ns / _SECOND_NS)) + self.below_datum_m) * _DBAR_PER_M
-        value, mischief = self.mischief.apply(self._samples, dbar / _DBAR[self.unit], self._before)
-        self._before = value
+        value, mischief = self._spoil(self._samples, dbar / _DBAR[self.unit], now_ns)
         self._samples += 1
         printed = f"{value:.5f}"
         if self.measures == "air":

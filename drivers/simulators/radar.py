@@ -11,13 +11,12 @@ value. Levels are whole millimetres, and no measurement equals the one before it
 where mischief makes it stick or an echo is lost: then bit 0 of the status is set and the value is None.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from drivers.modbus_map import Order, encode_registers
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS = 1, 2
 _ORDERS: tuple[Order, ...] = ("ABCD", "CDAB", "DCBA", "BADC")  # as holding register 3000 counts them
@@ -29,11 +28,10 @@ class RadarSimulator(Simulator):
     """A gauge above `sea`. `waves_m` is the standard deviation of the waves it sees; `lost_echoes` are numbers of
     measurements, counted as those of the mischief, that have no echo. `byte_order` is holding register 3000."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
+    drivers = (("modbus",),)
+    spoils = "water_surface_height_above_reference_datum (m)"
+
     waves_m: float = 0.02
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
     lost_echoes: tuple[int, ...] = ()
     byte_order: int = 0
 
@@ -78,7 +76,7 @@ class RadarSimulator(Simulator):
         true_m = float(self.sea.level_m(now_ns / 1e9))
         while (level := round(true_m + self._random.normal(0.0, self.waves_m), 3)) == self._level:
             pass
-        level, fault = self.mischief.apply(self._sample, level, self._level)
+        level, fault = self._spoil(self._sample, level, now_ns)
         self._lost = self._sample % self.mischief.period in self.lost_echoes
         self._level = round(level, 3)
         self._sample += 1

@@ -5,19 +5,21 @@ It streams from the start where `streaming` says so, takes samples for `fetch` a
 is in degrees Celsius.
 """
 
+import re
 from binascii import crc_hqx
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 from typing import Literal
 
 from drivers.simulators.sbe37 import conductivity_s_m
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_digits
 
 _SECOND_NS = 1_000_000_000
 _LONGEST_COMMAND = 200
 _AIR_DBAR = 10.1325
+_CRC = re.compile(rb"(?<= 0x[0-9A-F]{3})[0-9A-F](?=\r\n)")
 _LABELS = "conductivity_00|temperature_00|pressure_00"
 
 
@@ -35,10 +37,9 @@ def engineering(value: float) -> str:
 class RbrSimulator(Simulator):
     """One CTD, `depth_m` below mean sea level. `outputformat`: caltext01, caltext02 or caltext07 of L3, or `gen4`."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
+    drivers = (("rbr",),)
+    spoils = "sea_water_temperature (degC)"
+
     depth_m: float = 5.0
     streaming: bool = True
     outputformat: Literal["caltext01", "caltext02", "caltext07", "gen4"] = "caltext01"
@@ -51,7 +52,6 @@ class RbrSimulator(Simulator):
         self._typed = b""
         self._due_ns: int | None = None
         self._samples = 0
-        self._before: float | None = None
 
     def tick(self, now_ns: int) -> bytes:
         """The sample that is due."""
@@ -76,6 +76,10 @@ class RbrSimulator(Simulator):
             elif len(self._typed) < _LONGEST_COMMAND:
                 self._typed += bytes([octet])
         return said
+
+    def falsifier(self) -> Callable[[bytes], bytes] | None:
+        """Of Gen4 samples; L3 has no CRC."""
+        return (lambda said: wrong_digits(said, _CRC)) if self.outputformat == "gen4" else None
 
     def _answer(self, command: str, now_ns: int) -> bytes:
         gen4 = self.outputformat == "gen4"
@@ -103,11 +107,10 @@ class RbrSimulator(Simulator):
         sea_t = float(self.sea.temperature_c(t_s, self.depth_m)) + self._random.gauss(0.0, 0.0005)
         salinity = float(self.sea.salinity(t_s, self.depth_m)) + self._random.gauss(0.0, 0.0005)
         sea_dbar = depth_m * 1.0055 + self._random.gauss(0.0, 0.002)
-        temperature, mischief = self.mischief.apply(self._samples, sea_t, self._before)
-        self._before = temperature
+        temperature, mischief = self._spoil(self._samples, sea_t, now_ns)
         self._samples += 1
         values = (10 * conductivity_s_m(sea_t, salinity, sea_dbar), temperature, sea_dbar + _AIR_DBAR)
-        milliseconds = now_ns // 1_000_000
+        milliseconds = self._shows_ns(now_ns) // 1_000_000
         at = datetime.fromtimestamp(milliseconds / 1000, UTC)
         stamp = f"{at:%Y-%m-%d %H:%M:%S}.{milliseconds % 1000:03}"
         if self.outputformat == "gen4":

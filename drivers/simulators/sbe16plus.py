@@ -6,7 +6,7 @@ The counts are found from the water by turning its calibration round, and the le
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
@@ -19,8 +19,7 @@ from drivers.seabird.calibration import (
     temperature_c,
 )
 from drivers.simulators.sbe37 import conductivity_s_m as conductivity_of
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator
 
 _SECOND_NS = 1_000_000_000
 _PROMPT = b"S>"
@@ -66,10 +65,10 @@ class Sbe16plusSimulator(Simulator):
     """One SeaCAT, `depth_m` below mean sea level. `logging` says whether it samples by itself from the start;
     `output_format` is 0, 1 or 3."""
 
-    sea: Sea = field(default_factory=Sea)
+    drivers = (("sbe16plus",),)
+    spoils = "sea_water_temperature (degC)"
+
     interval_s: float = 10.0
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
     depth_m: float = 5.0
     logging: bool = True
     output_format: int = 3
@@ -81,12 +80,11 @@ class Sbe16plusSimulator(Simulator):
         self._typed = b""
         self._asked = 0  # answers to TS that are owed
         self._samples = 0
-        self._before: float | None = None
         self._due_ns: int | None = None
         self._second = -(2**62)  # of the sample printed last
 
     def tick(self, now_ns: int) -> bytes:
-        if now_ns // _SECOND_NS <= self._second:
+        if self._shows_ns(now_ns) // _SECOND_NS <= self._second:
             return b""
         if self._asked:
             self._asked -= 1
@@ -116,7 +114,7 @@ class Sbe16plusSimulator(Simulator):
         name, _, value = command.partition("=")
         name, value = name.strip().lower(), value.strip()
         if name == "ts":
-            if now_ns // _SECOND_NS <= self._second or self._asked:
+            if self._shows_ns(now_ns) // _SECOND_NS <= self._second or self._asked:
                 self._asked += 1
                 return b""
             return self._sample(now_ns) + _PROMPT
@@ -145,11 +143,10 @@ class Sbe16plusSimulator(Simulator):
         salinity = float(self.sea.salinity(t_s, self.depth_m)) + self._random.gauss(0.0, 0.0005)
         dbar = depth_m * 1.0055 + self._random.gauss(0.0, 0.003)
         conductivity = conductivity_of(water, salinity, dbar)
-        temperature, mischief = self.mischief.apply(self._samples, water, self._before)
+        temperature, mischief = self._spoil(self._samples, water, now_ns)
         volts = round((2.0 + 0.5 * np.sin(t_s / 900.0)) * 13107)
         self._samples += 1
-        self._before = temperature
-        self._second = now_ns // _SECOND_NS
+        self._second = self._shows_ns(now_ns) // _SECOND_NS
         seconds = self._second - SEABIRD_EPOCH_S
         if self.output_format == 0:
             line, values = _raw(temperature, conductivity, dbar, volts)
@@ -182,7 +179,7 @@ class Sbe16plusSimulator(Simulator):
         return self._set(output_format=int(value))
 
     def _status(self, now_ns: int) -> bytes:
-        at = datetime.fromtimestamp(now_ns // _SECOND_NS, UTC)
+        at = datetime.fromtimestamp(self._shows_ns(now_ns) // _SECOND_NS, UTC)
         return self._xml(
             "StatusData",
             f"<DateTime>{at:%Y-%m-%dT%H:%M:%S}</DateTime>",
@@ -195,7 +192,7 @@ class Sbe16plusSimulator(Simulator):
         )
 
     def _status_in_words(self, now_ns: int) -> bytes:
-        at = datetime.fromtimestamp(now_ns // _SECOND_NS, UTC)
+        at = datetime.fromtimestamp(self._shows_ns(now_ns) // _SECOND_NS, UTC)
         when = f"{at.day:02} {_MONTHS[at.month - 1]} {at.year} {at:%H:%M:%S}"
         return (
             f"SBE 16plus V 2.5.2  SERIAL NO. {self.serial[-4:]}    {when}\r\n"

@@ -8,13 +8,12 @@ has something to show. Absolute pressure is that of the air, 1010.00 hPa, and of
 Known commands: `Start`, `Stop`, `DS`, `TS`; an empty line brings the prompt. Mischief is in dbar.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator
 
 _AIR_PA = 101_000.0
 _PA_PER_M = 1021 * 9.78
@@ -33,13 +32,13 @@ def _printed_time(time_ns: int) -> str:
 class Sbe26plusSimulator(Simulator):
     """One Seagauge with its sensor `below_datum_m` under the station's datum. `logging`: from the start."""
 
-    sea: Sea = field(default_factory=Sea)
+    drivers = (("sbe26plus",),)
+    spoils = "sea_water_pressure (dbar)"
+
     interval_s: float = 2.0
     below_datum_m: float = 2.0
     serial: int = 1385
-    seed: int = 0
     logging: bool = True
-    mischief: Mischief = field(default_factory=Mischief)
 
     def __post_init__(self) -> None:
         if self.interval_s < 1:
@@ -49,7 +48,6 @@ class Sbe26plusSimulator(Simulator):
         self._greeted = False
         self._start_ns: int | None = None  # of the interval that is being averaged
         self._samples = 0
-        self._before: float | None = None
         self._last = "p = 0.0000, t = 0.0000"
 
     def tick(self, now_ns: int) -> bytes:
@@ -68,7 +66,7 @@ class Sbe26plusSimulator(Simulator):
                 continue  # the host slept; the recorder's memory has these, its line does not
             values, mischief = self._measure(start_ns, start_ns + step_ns)
             p, pt, t = values
-            printed_ns = start_ns // _SECOND_NS * _SECOND_NS
+            printed_ns = self._shows_ns(start_ns) // _SECOND_NS * _SECOND_NS
             said += f"tide: start time = {_printed_time(printed_ns)}, p = {p}, pt = {pt}, t = {t}\r\n".encode()
             self._say(now_ns, printed_ns, values, mischief)
         return said
@@ -107,9 +105,10 @@ class Sbe26plusSimulator(Simulator):
         return b"logging will start in 10 seconds\r\n"
 
     def _status(self, now_ns: int) -> bytes:
+        date, clock = _printed_time(self._shows_ns(now_ns)).rsplit(" ", 1)
         return "\r\n".join(
             [
-                f"SBE 26plus-quartz V 7.2  SN {self.serial}    {'  '.join(_printed_time(now_ns).rsplit(' ', 1))}",
+                f"SBE 26plus-quartz V 7.2  SN {self.serial}    {date}  {clock}",
                 "user info=",
                 "quartz pressure sensor: serial number = 113401, range = 100 psia",
                 "internal temperature sensor",
@@ -136,8 +135,7 @@ class Sbe26plusSimulator(Simulator):
         over_s = np.linspace(start_ns / 1e9, end_ns / 1e9, 16)
         depth_m = float(np.mean(self.sea.level_m(over_s))) + self.below_datum_m
         dbar = (_AIR_PA + _PA_PER_M * depth_m) / _PA_PER_DBAR + float(self._random.normal(0, 2e-4))
-        dbar, mischief = self.mischief.apply(self._samples, dbar, self._before)
-        self._before = dbar
+        dbar, mischief = self._spoil(self._samples, dbar, end_ns)
         self._samples += 1
         t_c = float(self.sea.temperature_c(end_ns / 1e9, depth_m)) + float(self._random.normal(0, 3e-4))
         p, pt, t = f"{dbar * _PA_PER_DBAR / _PA_PER_PSI:.4f}", f"{t_c + 0.14:.3f}", f"{t_c:.4f}"

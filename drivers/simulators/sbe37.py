@@ -6,12 +6,11 @@ for the next second where it must.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator
 
 _SECOND_NS = 1_000_000_000
 _PROMPT = b"S>"
@@ -31,10 +30,10 @@ class Sbe37Simulator(Simulator):
     """One MicroCAT, `depth_m` below mean sea level. `logging` says whether it samples by itself from the start,
     `xml` whether it prints XML packets (OutputFormat=2)."""
 
-    sea: Sea = field(default_factory=Sea)
+    drivers = (("sbe37",),)
+    spoils = "sea_water_temperature (degC)"
+
     interval_s: float = 10.0
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
     depth_m: float = 5.0
     logging: bool = True
     salinity: bool = False
@@ -50,11 +49,9 @@ class Sbe37Simulator(Simulator):
         self._asked = 0  # answers to TS that are owed
         self._samples = 0
         self._stored = 0
-        self._temperature_before: float | None = None
         self._last: tuple[bytes, Said] | None = None
         self._due_ns: int | None = None
         self._second = -(2**62)  # of the sample printed last, on the instrument's clock
-        self._clock_ahead_ns = 0
 
     def tick(self, now_ns: int) -> bytes:
         if self._now_s(now_ns) <= self._second:
@@ -102,7 +99,7 @@ class Sbe37Simulator(Simulator):
             "outputsal": lambda: self._switch("salinity", value),
             "outputsv": lambda: self._switch("sound_velocity", value),
             "txrealtime": lambda: self._switch("_transmits", value),
-            "datetime": lambda: self._set_clock(value, now_ns),
+            "datetime": lambda: self._set_date(value, now_ns),
         }
         if name in ("ts", "tss"):
             self._stored += name == "tss"
@@ -116,7 +113,7 @@ class Sbe37Simulator(Simulator):
     # Samples.
 
     def _now_s(self, now_ns: int) -> int:
-        return (now_ns + self._clock_ahead_ns) // _SECOND_NS
+        return self._shows_ns(now_ns) // _SECOND_NS
 
     def _sample(self, now_ns: int, *, transmit: bool = True) -> bytes:
         t_s = now_ns / _SECOND_NS
@@ -124,7 +121,7 @@ class Sbe37Simulator(Simulator):
         sea_t = float(self.sea.temperature_c(t_s, self.depth_m)) + self._random.gauss(0.0, 0.0005)
         salinity = float(self.sea.salinity(t_s, self.depth_m)) + self._random.gauss(0.0, 0.0005)
         dbar = depth_m * 1.0055 + self._random.gauss(0.0, 0.003)
-        temperature, mischief = self.mischief.apply(self._samples, sea_t, self._temperature_before)
+        temperature, mischief = self._spoil(self._samples, sea_t, now_ns)
         printed = {
             "sea_water_temperature": f"{temperature:8.4f}",
             "sea_water_electrical_conductivity": f"{conductivity_s_m(sea_t, salinity, dbar):9.5f}",
@@ -135,7 +132,6 @@ class Sbe37Simulator(Simulator):
         if self.sound_velocity:
             printed["speed_of_sound_in_sea_water"] = f"{sound_velocity_m_s(sea_t, salinity, depth_m):9.3f}"
         self._samples += 1
-        self._temperature_before = temperature
         self._second = self._now_s(now_ns)
         at = datetime.fromtimestamp(self._second, UTC)
         if self.xml:
@@ -182,12 +178,13 @@ class Sbe37Simulator(Simulator):
             return _refusal("INVALID ARGUMENT")
         return self._set(interval_s=float(value), _due_ns=None)
 
-    def _set_clock(self, value: str, now_ns: int) -> bytes:
+    def _set_date(self, value: str, now_ns: int) -> bytes:
         try:
             at = datetime.strptime(value, "%m%d%Y%H%M%S").replace(tzinfo=UTC)
         except ValueError:
             return _refusal("INVALID ARGUMENT")
-        return self._set(_clock_ahead_ns=int(at.timestamp()) * _SECOND_NS - now_ns, _second=-(2**62))
+        self._set_clock(int(at.timestamp()) * _SECOND_NS, now_ns)
+        return self._set(_second=-(2**62))
 
     def _status(self, now_ns: int) -> bytes:
         at = datetime.fromtimestamp(self._now_s(now_ns), UTC)

@@ -44,6 +44,9 @@ def _pressure(counts: int, thermistor: int) -> tuple[float, float]:
 class Sbe39plusSimulator(ConsoleSimulator):
     """One recorder at `depth_m`. `output_format`: 0 raw counts, 1 converted, 2 XML. `pressure`: has such a sensor."""
 
+    drivers = (("sbe39plus",),)
+    spoils = "sea_water_temperature (degC)"
+
     depth_m: float = 8.0
     output_format: int = 1
     pressure: bool = True
@@ -61,11 +64,11 @@ class Sbe39plusSimulator(ConsoleSimulator):
         return self._print(now_ns, self.output_format)
 
     def _print(self, now_ns: int, output_format: int) -> bytes:
-        second = now_ns // SECOND_NS
+        second = self._shows_ns(now_ns) // SECOND_NS
         when = datetime.fromtimestamp(second, UTC)
         t_s = now_ns / 1e9
         celsius = float(self.sea.temperature_c(t_s, self.depth_m)) + self._random.gauss(0, 5e-4)
-        celsius, mischief = self._spoilt(celsius)
+        celsius, mischief = self._spoilt(celsius, now_ns)
         dbar = (self.depth_m + float(self.sea.level_m(t_s)) - self.sea.mean_level_m) * 1.0055
         date = f"{when:%d} {MONTHS[when.month - 1]} {when:%Y, %H:%M:%S}"
         if output_format == 0:

@@ -14,6 +14,9 @@ from drivers.simulators.sbe37 import conductivity_s_m, sound_velocity_m_s
 class Sbe45Simulator(ConsoleSimulator):
     """One thermosalinograph. `remote`: a junction box appends the temperature of an SBE 38 at the intake."""
 
+    drivers = (("sbe45",),)
+    spoils = "sea_water_temperature (degC)"
+
     conductivity: bool = True
     salinity: bool = False
     sound_velocity: bool = False
@@ -24,7 +27,7 @@ class Sbe45Simulator(ConsoleSimulator):
     def _sample(self, now_ns: int) -> bytes:
         t_s = now_ns / 1e9
         intake = float(self.sea.temperature_c(t_s, 4.0)) + self._random.gauss(0, 5e-4)
-        temperature, mischief = self._spoilt(intake + 0.35)
+        temperature, mischief = self._spoilt(intake + 0.35, now_ns)
         salinity = float(self.sea.salinity(t_s, 4.0))
         given = {"sea_water_temperature": f"{temperature:.4f}"}
         if self.conductivity:

@@ -27,6 +27,9 @@ _COEFFICIENTS = {
 class Sbe54Simulator(ConsoleSimulator):
     """One Tsunameter at `depth_m` below mean sea level."""
 
+    drivers = (("sbe54",),)
+    spoils = "sea_water_pressure (dbar)"
+
     depth_m: float = 600.0
     serial: str = "05400012"
 
@@ -37,7 +40,7 @@ class Sbe54Simulator(ConsoleSimulator):
     def _sample(self, now_ns: int) -> bytes:
         t_s = now_ns / 1e9
         height_m = self.depth_m + float(self.sea.level_m(t_s)) - self.sea.mean_level_m
-        dbar, mischief = self._spoilt((101_325.0 + 1028 * 9.79 * height_m) / 1e4)
+        dbar, mischief = self._spoilt((101_325.0 + 1028 * 9.79 * height_m) / 1e4, now_ns)
         psi, celsius = f"{dbar * 1e4 / _PA_PER_PSI:.4f}", f"{4.2 + self._random.gauss(0, 1e-3):.4f}"
         values = {
             "sea_water_pressure": round(float(psi) * _PA_PER_PSI / 1e4, 5),
@@ -61,7 +64,7 @@ class Sbe54Simulator(ConsoleSimulator):
         return self._xml("RefOsc", now_ns, elements, values, "")
 
     def _xml(self, kind: str, now_ns: int, elements: str, values: dict[str, float], mischief: str) -> bytes:
-        second = now_ns // SECOND_NS
+        second = self._shows_ns(now_ns) // SECOND_NS
         when = datetime.fromtimestamp(second, UTC)
         self._say(now_ns, second * SECOND_NS, values, mischief)
         head = f"<Sample Num='{self._samples}' Type='{kind}'>\r\n<Time>{when:%Y-%m-%dT%H:%M:%S}</Time>\r\n"
@@ -83,7 +86,7 @@ class Sbe54Simulator(ConsoleSimulator):
         return b"S>"
 
     def _told(self, name: str, now_ns: int) -> bytes:
-        when = datetime.fromtimestamp(now_ns // SECOND_NS, UTC)
+        when = datetime.fromtimestamp(self._shows_ns(now_ns) // SECOND_NS, UTC)
         device = f"DeviceType='SBE54' SerialNumber='{self.serial}'"
         coefficients = [f"<{key}>{value:.6E}</{key}>" for key, value in _COEFFICIENTS.items()]
         lines = {

@@ -7,12 +7,11 @@ file that a decoder needs. It understands `GR` (start) and `S` (stop). Mischief 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from drivers.simulators.sbe37 import conductivity_s_m
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator
 
 _SECOND_NS = 1_000_000_000
 _K_T = {"G": 4.39377604e-3, "H": 6.43356818e-4, "I": 2.23495143e-5, "J": 2.02840480e-6, "F0": 1000.0}
@@ -108,17 +107,16 @@ def _word(equation: Callable[[float], float], wanted: float, low: float, high: f
 class Sbe911plusSimulator(Simulator):
     """One CTD on a wire, that goes to 20 m and back in two minutes. `logging`: the deck unit sends from the start."""
 
-    sea: Sea = field(default_factory=Sea)
+    drivers = (("sbe911plus",),)
+    spoils = "sea_water_temperature (degC)"
+
     interval_s: float = 1 / 24
-    seed: int = 0
     logging: bool = True
-    mischief: Mischief = field(default_factory=Mischief)
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
         self._typed = b""
         self._count = 0
-        self._before: float | None = None
         self._due_ns: int | None = None
         self._stamp: tuple[int, int] = (-1, 0)
 
@@ -151,8 +149,7 @@ class Sbe911plusSimulator(Simulator):
         depth_m = 10.0 - 9.0 * math.cos(2 * math.pi * t_s / 120.0)
         temperature = float(self.sea.temperature_c(t_s, depth_m)) + self._random.gauss(0, 2e-4)
         salinity = float(self.sea.salinity(t_s, depth_m))
-        temperature, mischief = self.mischief.apply(self._count, temperature, self._before)
-        self._before = temperature
+        temperature, mischief = self._spoil(self._count, temperature, at_ns)
         p = _word(lambda hertz: _pressure(hertz), depth_m * 1.0055, 33000.0, 34500.0)
         dbar = _pressure(p / 256)
         of_t = [_word(_temperature, temperature + offset, 2000.0, 9000.0) for offset in (0.0, 4e-4)]
@@ -163,7 +160,7 @@ class Sbe911plusSimulator(Simulator):
         volts = (self._random.randrange(4096), self._random.randrange(4096))
         modulo, status = self._count % 256, 0b0011
         self._count += 1
-        second = at_ns // _SECOND_NS
+        second = self._shows_ns(at_ns) // _SECOND_NS
         latitude, longitude = round(self.sea.latitude * 50000), round(self.sea.longitude * 50000)
         words = "".join(f"{word:06X}" for word in (of_t[0], of_c[0], p, of_t[1], of_c[1]))
         scan = (

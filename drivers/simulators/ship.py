@@ -8,16 +8,15 @@ sounder (DPT), a speed log (VBW over water and ground), an ADCP's log (PUHAW,UVH
 station (XDR of Vaisala). Mischief falls on the heading (kept within 0 to 360 degrees).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from operator import xor
 
 import numpy as np
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_digits
 
 LATENCY_NS = 90_000_000
 _KNOT = 1852.0 / 3600.0
@@ -45,12 +44,11 @@ class ShipSimulator(Simulator):
     """A ship that follows `sea.ship`. `interval_s` is that of the fixes, whole seconds; `heading_hz` is 1 to 10;
     `carries` are any of `CARGO`."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
+    drivers = (("nmea0183",),)
+    spoils = "platform_orientation (degree)"
+
     heading_hz: int = 5
     carries: tuple[str, ...] = ()
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
 
     def __post_init__(self) -> None:
         if not 1 <= self.heading_hz <= 10:
@@ -64,7 +62,6 @@ class ShipSimulator(Simulator):
         self._fix_ns: int | None = None  # of the next fix
         self._heading_ns = 0  # when the next heading is due
         self._headings = 0
-        self._before: float | None = None
 
     def tick(self, now_ns: int) -> bytes:
         fix_step_ns = int(self.interval_s) * 1_000_000_000
@@ -84,10 +81,15 @@ class ShipSimulator(Simulator):
                 said += self._say_fix(now_ns, self._fix_ns) if self.speaking else b""
                 self._fix_ns += fix_step_ns
 
+    def falsifier(self) -> Callable[[bytes], bytes]:
+        """Of every sentence but PUHAW, which has none."""
+        return wrong_digits
+
     def _note(self, now_ns: int, time_ns: int | None, values: Mapping[str, float], mischief: str = "") -> None:
         self.said.append(Said(now_ns, time_ns, values, mischief))
 
     def _say_fix(self, now_ns: int, fix_ns: int) -> bytes:
+        shown_ns = self._shows_ns(fix_ns) // 10_000_000 * 10_000_000
         latitude, longitude, course, speed_ms = self.sea.ship(fix_ns / 1e9)
         latitude_text, latitude_said = angle(latitude, 2, "NS")
         longitude_text, longitude_said = angle(longitude, 3, "EW")
@@ -98,7 +100,7 @@ class ShipSimulator(Simulator):
         knots, course = round(speed_ms / _KNOT, 2), round(course, 2) % 360
         self._note(
             now_ns,
-            fix_ns,
+            shown_ns,
             position
             | {
                 "altitude": altitude,
@@ -110,11 +112,11 @@ class ShipSimulator(Simulator):
         )
         self._note(
             now_ns,
-            fix_ns,
+            shown_ns,
             position | {"platform_speed_wrt_ground": round(knots * _KNOT, 4), "platform_course": course},
         )
-        at = datetime.fromtimestamp(fix_ns // 1_000_000_000, UTC)
-        clock = f"{at:%H%M%S}.{fix_ns % 1_000_000_000 // 10_000_000:02d}"
+        at = datetime.fromtimestamp(shown_ns // 1_000_000_000, UTC)
+        clock = f"{at:%H%M%S}.{shown_ns % 1_000_000_000 // 10_000_000:02d}"
         place = f"{latitude_text},{longitude_text}"
         others = [self._say_cargo(cargo, now_ns, fix_ns / 1e9, course, speed_ms) for cargo in self.carries]
         return (
@@ -178,8 +180,8 @@ class ShipSimulator(Simulator):
         t_s = due_ns / 1e9
         course = self.sea.ship(t_s)[2]
         yaw = 1.5 * np.sin(2 * np.pi * t_s / 11.0) + self._random.normal(0.0, 0.05)
-        heading, fault = self.mischief.apply(self._headings, float(course + yaw), self._before)
-        self._before, self._headings = heading, self._headings + 1
+        heading, fault = self._spoil(self._headings, float(course + yaw), now_ns)
+        self._headings += 1
         printed = round(heading % 360.0, 2) % 360.0
         self._note(now_ns, None, {"platform_orientation": printed}, fault)
         return sentence(f"HEHDT,{printed:.2f},T")

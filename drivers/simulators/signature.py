@@ -9,15 +9,15 @@ Mischief falls on the first velocity of the middle cell.
 """
 
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_digits, wrong_frames
 
 _BAD = -32768
 _ECHO = "signal_intensity_from_multibeam_acoustic_doppler_velocity_sensor_in_sea_water"
@@ -48,6 +48,13 @@ def record(id_: int, data: bytes, *, long: bool = False) -> bytes:
     return head + _checksum(head).to_bytes(2, "little") + data
 
 
+def _size_at(data: bytes, at: int) -> tuple[int, bool]:
+    if data[at] != 0xA5:
+        return 0, False
+    head, id_ = data[at + 1], data[at + 2]
+    return head + int.from_bytes(data[at + 4 : at + head - 4], "little"), id_ != 0xA0
+
+
 def sentence(body: str) -> bytes:
     """An NMEA sentence of what stands between `$` and `*`."""
     parity = 0
@@ -60,16 +67,15 @@ def sentence(body: str) -> bytes:
 class SignatureSimulator(Simulator):
     """A Signature 1000, `height_m` above the bed, with `cells` cells of `cell_m`."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
+    drivers = (("nortek_ad2cp",), ("nortek_nmea", "telemetry=101"))
+    spoils = "the first velocity of the middle cell (m s-1)"
+
     cells: int = 20
     cell_m: float = 1.0
     blanking_m: float = 0.5
     height_m: float = 0.6
     serial: int = 100321
     telemetry: int = 0
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
 
     def __post_init__(self) -> None:
         if self.interval_s < 0.5:
@@ -81,15 +87,15 @@ class SignatureSimulator(Simulator):
         self._measuring, self._told, self._line = True, False, b""
         self._due_ns: int | None = None
         self._sample = 0
-        self._before: float | None = None
 
     def tick(self, now_ns: int) -> bytes:
-        """The records that are due, or nothing; bursts fall on multiples of the interval."""
+        """The records that are due, or nothing; bursts fall on multiples of the interval, on its clock."""
+        shown_ns = self._shows_ns(now_ns)
         step_ns = round(self.interval_s * 1e9)
-        if self._due_ns is None or now_ns - self._due_ns > 10 * step_ns:
-            self._due_ns = now_ns // step_ns * step_ns + (step_ns if self._due_ns is None else 0)
+        if self._due_ns is None or shown_ns - self._due_ns > 10 * step_ns:
+            self._due_ns = shown_ns // step_ns * step_ns + (step_ns if self._due_ns is None else 0)
         out = b""
-        while now_ns >= self._due_ns:
+        while shown_ns >= self._due_ns:
             if self._measuring and self.speaking:
                 out += self._measure(now_ns, self._due_ns)
             self._due_ns += step_ns
@@ -112,6 +118,10 @@ class SignatureSimulator(Simulator):
                 self._line = self._line[-80:]
         return out
 
+    def falsifier(self) -> Callable[[bytes], bytes]:
+        """Of measurements: the data's checksum of a record, or that of each sentence."""
+        return wrong_digits if self.telemetry else lambda said: wrong_frames(said, _size_at)
+
     def _answer(self, command: bytes) -> bytes:
         if command == b"MC":
             return b"OK\r\n"
@@ -126,7 +136,7 @@ class SignatureSimulator(Simulator):
 
     def _measure(self, now_ns: int, time_ns: int) -> bytes:
         self._sample += 1
-        t_s = time_ns / 1e9
+        t_s = (time_ns - self._ahead_ns(now_ns)) / 1e9
         rng = np.random.default_rng([self.seed, self._sample])
         above_m = float(self.sea.depth_m + self.sea.level_m(t_s) - self.sea.mean_level_m) - self.height_m
         range_m = self.blanking_m + self.cell_m * (1 + np.arange(self.cells, dtype=np.float64))
@@ -134,8 +144,8 @@ class SignatureSimulator(Simulator):
         east, north = self.sea.current_ms(t_s, np.maximum(above_m - range_m, 0.0))
         up = 0.004 * np.sin(t_s / 9 + range_m / 4)
         earth = np.stack([east, north, up, up]) + rng.normal(0.0, 0.01, (4, self.cells))
-        value, mischief = self.mischief.apply(self._sample - 1, float(earth[0, self.cells // 2]), self._before)
-        earth[0, self.cells // 2] = self._before = value
+        middle = self.cells // 2
+        earth[0, middle], mischief = self._spoil(self._sample - 1, float(earth[0, middle]), now_ns)
         heading = round(4211 + 40 * np.sin(t_s / 3000)) % 36000
         sensors = {
             "sound": round(15400 + 10 * np.sin(t_s / 5000)),

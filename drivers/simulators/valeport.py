@@ -4,7 +4,8 @@ The probes (`miniips2`, `minictd`, `minisvp`) stop at `#`, answer `S` with one m
 `#028`; they echo. Their pressure is absolute. Mischief is in metres, or in dbar of a probe.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from operator import xor
@@ -12,8 +13,7 @@ from random import Random
 from typing import Literal
 
 from drivers.simulators.sbe37 import conductivity_s_m, sound_velocity_m_s
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_digits
 
 _SECOND_NS = 1_000_000_000
 _AIR_DBAR = 10.1325
@@ -24,10 +24,9 @@ _LONGEST_COMMAND = 40
 class ValeportSimulator(Simulator):
     """One instrument; a probe hangs `below_datum_m` under the station's datum."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
+    drivers = (("valeport",),)
+    spoils = "water_surface_height_above_reference_datum (m), of a probe sea_water_pressure (dbar)"
+
     kind: Literal["tidemaster", "740", "740a", "miniips2", "minictd", "minisvp"] = "tidemaster"
     below_datum_m: float = 2.0
 
@@ -39,7 +38,6 @@ class ValeportSimulator(Simulator):
         self._running = True
         self._due_ns: int | None = None
         self._samples = 0
-        self._before: float | None = None
 
     @property
     def _is_probe(self) -> bool:
@@ -74,6 +72,10 @@ class ValeportSimulator(Simulator):
                 said += bytes([octet])
         return said
 
+    def falsifier(self) -> Callable[[bytes], bytes] | None:
+        """Of a TideMaster and a miniIPS2."""
+        return wrong_digits if self.kind in ("tidemaster", "miniips2") else None
+
     def _answer(self, command: str, now_ns: int) -> bytes:
         if command == "S":
             return self._sample(now_ns) + b">"
@@ -89,10 +91,10 @@ class ValeportSimulator(Simulator):
         depth_m = level + self.below_datum_m
         dbar = depth_m * 0.9985
         clean = dbar + _AIR_DBAR if self._is_probe else level
-        value, mischief = self.mischief.apply(self._samples, clean, self._before)
-        self._before = value
+        value, mischief = self._spoil(self._samples, clean, now_ns)
         self._samples += 1
-        at = datetime.fromtimestamp(now_ns // _SECOND_NS, UTC)
+        shown_s = self._shows_ns(now_ns) // _SECOND_NS
+        at = datetime.fromtimestamp(shown_s, UTC)
         stamped = self.kind in ("tidemaster", "740")
         salinity = float(self.sea.salinity(t_s))
         if self.kind == "tidemaster":
@@ -122,6 +124,6 @@ class ValeportSimulator(Simulator):
         told = dict(zip(names, map(float, printed), strict=True))
         if self.kind == "minictd":
             told[names[2]] = round(told[names[2]] / 10, 4)
-        time_ns = now_ns // _SECOND_NS * _SECOND_NS if stamped else None
+        time_ns = shown_s * _SECOND_NS if stamped else None
         self.said.append(Said(now_ns, time_ns, told, mischief))
         return f"{line}\r\n".encode()

@@ -11,15 +11,15 @@ The side lobes of 20 degree beams meet the surface before the main lobe does, so
 to the surface, and all beyond, are bad. Mischief falls on the east velocity of the middle cell.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
-from drivers.simulators.sea import Sea
-from drivers.simulators.simulator import Mischief, Said, Simulator
+from drivers.simulators.simulator import Said, Simulator, wrong_digits, wrong_frames
 
 _BAD = -32768
 _FASTEST = 32000  # mm/s; an instrument that measures more is out of order
@@ -86,7 +86,14 @@ _SHARES = (
     "percent_of_pings_with_bad_beams",
     "percent_of_four_beam_solutions",
 )
+_LAST_DIGIT = re.compile(rb"(?<=[0-9A-F]{3})[0-9A-F](?=\r\n)")
 _ADC = (118, 175, 79, 79, 79, 86, 132, 159)
+
+
+def _size_at(data: bytes, at: int) -> tuple[int, bool]:
+    if data[at : at + 2] != b"\x7f\x7f":
+        return 0, False
+    return int.from_bytes(data[at + 2 : at + 4], "little") + 2, True
 
 
 def pd0(blocks: Sequence[bytes]) -> bytes:
@@ -110,16 +117,15 @@ def pd0(blocks: Sequence[bytes]) -> bytes:
 class WorkhorseSimulator(Simulator):
     """A 600 kHz Workhorse Sentinel, `height_m` above the bed, with `cells` cells of `cell_m`."""
 
-    sea: Sea = field(default_factory=Sea)
-    interval_s: float = 1.0
+    drivers = (("trdi_pd0",),)
+    spoils = "eastward_sea_water_velocity of the middle cell (m s-1)"
+
     cells: int = 20
     cell_m: float = 1.0
     height_m: float = 0.6
     serial: int = 18655
     bottom_track: bool = False
     hexadecimal: bool = False
-    seed: int = 0
-    mischief: Mischief = field(default_factory=Mischief)
 
     def __post_init__(self) -> None:
         if self.interval_s < 1:
@@ -130,7 +136,6 @@ class WorkhorseSimulator(Simulator):
         self._line = b""
         self._due_ns: int | None = None
         self._sample = 0
-        self._before: float | None = None
 
     @property
     def first_m(self) -> float:
@@ -138,12 +143,13 @@ class WorkhorseSimulator(Simulator):
         return round(0.88 + self.cell_m * 1.07, 2)
 
     def tick(self, now_ns: int) -> bytes:
-        """The ensemble that is due, or nothing; ensembles fall on multiples of the interval."""
+        """The ensemble that is due, or nothing; ensembles fall on multiples of the interval, on its clock."""
+        shown_ns = self._shows_ns(now_ns)
         step_ns = round(self.interval_s * 1e9)
-        if self._due_ns is None or now_ns - self._due_ns > 10 * step_ns:
-            self._due_ns = now_ns // step_ns * step_ns + (step_ns if self._due_ns is None else 0)
+        if self._due_ns is None or shown_ns - self._due_ns > 10 * step_ns:
+            self._due_ns = shown_ns // step_ns * step_ns + (step_ns if self._due_ns is None else 0)
         said = b""
-        while now_ns >= self._due_ns:
+        while shown_ns >= self._due_ns:
             if self._pinging and self.speaking:
                 said += self._ensemble(now_ns, self._due_ns // 10_000_000 * 10_000_000)
             self._due_ns += step_ns
@@ -167,6 +173,12 @@ class WorkhorseSimulator(Simulator):
                 self._line = self._line[-80:]
         return said
 
+    def falsifier(self) -> Callable[[bytes], bytes]:
+        """Of ensembles."""
+        if self.hexadecimal:
+            return lambda said: wrong_digits(said, _LAST_DIGIT)
+        return lambda said: wrong_frames(said, _size_at)
+
     def _answer(self, command: bytes, now_ns: int) -> bytes:
         if command == b"CS":
             self._pinging = True
@@ -174,7 +186,7 @@ class WorkhorseSimulator(Simulator):
         if command == b"CB?":
             return b"CB = 411 ----------------- Serial Port Control (Baud [4=9600]; Par; Stop)\r\n>"
         if command == b"TT?":
-            now = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
+            now = datetime.fromtimestamp(self._shows_ns(now_ns) // 1_000_000_000, UTC)
             return f"TT = {now:%Y/%m/%d,%H:%M:%S}  - Time Set (CCYY/MM/DD,hh:mm:ss)\r\n>".encode()
         if command == b"PS0":
             lines = (
@@ -193,11 +205,11 @@ class WorkhorseSimulator(Simulator):
     def _ensemble(self, now_ns: int, time_ns: int) -> bytes:
         number = self._sample + 1
         rng = np.random.default_rng([self.seed, number])
-        t_s = time_ns / 1e9
+        t_s = (time_ns - self._ahead_ns(now_ns)) / 1e9
         above_m = float(self.sea.depth_m + self.sea.level_m(t_s) - self.sea.mean_level_m) - self.height_m
         range_m = self.first_m + self.cell_m * np.arange(self.cells, dtype=np.float64)
         in_water = range_m + self.cell_m / 2 < above_m * np.cos(np.radians(20))
-        velocity, mischief = self._velocity(rng, t_s, above_m, range_m, in_water)
+        velocity, mischief = self._velocity(rng, now_ns, t_s, above_m, range_m, in_water)
         echo, correlation, percent = self._signal(rng, above_m, range_m, in_water)
 
         temperature = round(float(self.sea.temperature_c(t_s, above_m)) * 100)
@@ -301,6 +313,7 @@ class WorkhorseSimulator(Simulator):
     def _velocity(
         self,
         rng: np.random.Generator,
+        now_ns: int,
         t_s: float,
         above_m: float,
         range_m: npt.NDArray[np.float64],
@@ -311,8 +324,7 @@ class WorkhorseSimulator(Simulator):
         middle = self.cells // 2
         parts = np.stack([east, north, 0.004 * np.sin(t_s / 9 + range_m / 4), np.zeros(self.cells)], axis=1)
         parts += rng.normal(0.0, [0.03, 0.03, 0.008, 0.02], parts.shape)
-        value, mischief = self.mischief.apply(self._sample, float(parts[middle, 0]), self._before)
-        parts[middle, 0] = self._before = value
+        parts[middle, 0], mischief = self._spoil(self._sample, float(parts[middle, 0]), now_ns)
         raw = np.clip(np.rint(parts * 1000), -_FASTEST, _FASTEST).astype(np.int64)
         return np.where(in_water[:, None], raw, _BAD), mischief
 
