@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from gateway import catalogue
 from gateway import config as configuration
 from gateway.simulate import simulate
 from gateway.transports import open_transport
@@ -118,3 +119,12 @@ def check(config: Config) -> None:
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     typer.echo(json.dumps(configuration.json_schema(), indent=2))
+
+
+@app.command(name="drivers")
+def drivers_(
+    name: Annotated[str | None, typer.Argument(help="All that this driver states.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """The catalogue of instruments that can be read, and what their drivers measure, need, send and complain about."""
+    catalogue.drivers_command(name, as_json)
