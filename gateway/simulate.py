@@ -1,28 +1,26 @@
-"""Hosts a simulated instrument on a real interface: a pseudo-terminal, a TCP port, Modbus RTU or Modbus TCP.
+"""Hosts a simulated instrument on a real interface: pseudo-terminal, TCP port, UDP datagrams, Modbus RTU or Modbus TCP.
 
-The instrument speaks only while somebody has its port open. What it says goes out whole: where the other side does
-not read, the instrument waits and nothing is dropped. A sample enters the ledger, a file of one JSON object a line,
-right after its last byte was taken by the port, so the ledger never claims what was not said. Faults of the line
-(`Faults`) happen here; a sample that they may have cost is marked `"damaged": true`: it may be missing at the far
-end, but must not be there with other values.
+The instrument speaks only while somebody has its port open; over UDP, where nobody can know, always. What it says goes
+out whole: where the other side does not read, the instrument waits and nothing is dropped. A sample enters the ledger,
+a file of one JSON object a line, right after its last byte was taken by the port, so the ledger never claims what was
+not said. Faults of the line (`Faults`) happen here; a sample that they may have cost is marked `"damaged": true`: it
+may be missing at the far end, but must not be there with other values.
 
 `SIGUSR1` lets the instrument say nothing unasked any more and writes `{"quiet": true}` to the ledger; it still
 answers. `SIGTERM` ends it.
 """
 
 import asyncio
-import contextlib
 import dataclasses
+import inspect
 import json
 import os
 import pkgutil
-import select
+import re
 import signal
-import socket
+import sys
 import time
-import tty
 import typing
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +33,7 @@ from pydantic import TypeAdapter, ValidationError
 from drivers.simulators.simulator import Said, Simulator
 from gateway.config import Endpoint, parse_endpoint
 from gateway.modbus_server import ModbusServer, Slave
+from gateway.simulated_ports import Port, PtyPort, TcpServerPort, UdpPort
 
 KINDS = {
     "aml": "drivers.simulators.aml:AmlSimulator",
@@ -59,7 +58,6 @@ KINDS = {
 """What can be simulated, and by which class."""
 
 _TICK_S = 0.01
-_READ = 65536
 
 
 class Speaker(Protocol):
@@ -82,8 +80,8 @@ class Faults:
     """How often the line fails: each the share of utterances it befalls, from 0 to 1.
 
     `noise`: a burst of random bytes goes out in front of it. `cut`: its end is lost. `flip`: some of its bytes change
-    (the top bit always, as no byte of a text has it). `mute`: neither it nor anything else for `mute_s` seconds goes
-    out; what was not said is not in the ledger.
+    (the top bit always, as no byte of a text has it). `checksum`: its checksums are wrong. `mute`: neither it nor
+    anything else for `mute_s` seconds goes out; what was not said is not in the ledger.
     """
 
     noise: float = 0.0
@@ -92,34 +90,47 @@ class Faults:
     mute: float = 0.0
     mute_s: float = 5.0
     seed: int = 0
+    checksum: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("noise", "cut", "flip", "mute"):
+        for name in ("noise", "cut", "flip", "mute", "checksum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
 
 
 class _BadLine:
-    """The line with its faults; says of each utterance what of it goes out, and whether it is damaged."""
+    """The line with its faults; says of each utterance what of it goes out, and whether it is damaged. `falsified` is
+    the same utterance with wrong checksums."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, falsified: Callable[[bytes], bytes] | None = None) -> None:
         self._faults = faults
-        self._random = Random(faults.seed)
-        self._mute_until_s = 0.0
+        self._falsified = falsified
+        self._random, self._random_checksum = Random(faults.seed), Random(f"checksum {faults.seed}")
+        self._mute_until_s = float("-inf")
         self._spoiled = False
 
-    def pass_on(self, data: bytes) -> tuple[bytes, bool]:
-        """(what goes out, whether the records in it are damaged). Nothing goes out of a muted line."""
+    @property
+    def has_checksums(self) -> bool:
+        """Whether what it carries has any."""
+        return self._falsified is not None
+
+    def pass_on(self, data: bytes, now_s: float) -> tuple[bytes, bool]:
+        """(what goes out, whether the records in it are damaged) at `now_s` of a clock that only goes on. Nothing goes
+        out of a muted line."""
         faults, random = self._faults, self._random
         # Drawn always and in this order, so that one fault's setting does not move the others.
         noisy, cut, flipped, mute = (random.random() for _ in range(4))
         detail = Random(random.getrandbits(64))
         if mute < faults.mute:
-            self._mute_until_s = time.monotonic() + faults.mute_s
-        if time.monotonic() < self._mute_until_s:
+            self._mute_until_s = now_s + faults.mute_s
+        if now_s < self._mute_until_s:
             return b"", True
         # A record without its end runs into the next one and spoils that, too.
         damaged, self._spoiled = self._spoiled, False
+        if self._falsified and self._random_checksum.random() < faults.checksum:
+            wrong = self._falsified(data)
+            damaged = damaged or wrong != data
+            data = wrong
         if flipped < faults.flip:
             changed = bytearray(data)
             for _ in range(detail.randint(1, 3)):
@@ -133,163 +144,6 @@ class _BadLine:
             data = detail.randbytes(detail.randint(1, 64)) + data
             damaged = True
         return data, damaged
-
-
-# ---- ports ----------------------------------------------------------------------------------------------------------
-
-
-class _Port(ABC):
-    """One real interface, from the instrument's side."""
-
-    name: str
-
-    @abstractmethod
-    def somebody_listens(self) -> bool:
-        """Whether the other side has it open."""
-
-    @abstractmethod
-    async def hear(self, wait_s: float) -> bytes:
-        """What came from the other side within `wait_s`; empty where nothing did."""
-
-    @abstractmethod
-    async def say(self, data: bytes) -> bool:
-        """Writes all of `data`, however long that takes; False where the other side went for good before."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Ends it."""
-
-
-class PtyPort(_Port):
-    """A pseudo-terminal with a name that stays: the symbolic link `link`.
-
-    The instrument has the master's end. Bytes that were written and not yet read outlive the reader: they are there
-    for the next one who opens the port.
-    """
-
-    def __init__(self, link: Path) -> None:
-        self._master, slave = os.openpty()
-        tty.setraw(slave)
-        device = os.ttyname(slave)
-        os.close(slave)  # with nobody's descriptor but the reader's, a hang-up of the master tells that it is gone
-        os.set_blocking(self._master, False)
-        self._link = link
-        self._poll = select.poll()
-        self._poll.register(self._master, select.POLLIN)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        made = link.with_name(f".{link.name}.{os.getpid()}")
-        made.unlink(missing_ok=True)
-        made.symlink_to(device)
-        os.replace(made, link)
-        self._device = device
-        self.name = f"{link} ({device})"
-
-    def somebody_listens(self) -> bool:
-        return not any(events & select.POLLHUP for _, events in self._poll.poll(0))
-
-    async def hear(self, wait_s: float) -> bytes:
-        if self.somebody_listens() and not self._poll.poll(0):
-            await _ready(self._master, wait_s, writing=False)
-        try:
-            return os.read(self._master, _READ)
-        except OSError:  # EAGAIN: nothing; EIO: nobody has it open
-            if not self.somebody_listens():
-                await asyncio.sleep(wait_s)
-            return b""
-
-    async def say(self, data: bytes) -> bool:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(self._master, rest) :]
-            except BlockingIOError:
-                if self.somebody_listens():
-                    await _ready(self._master, 0.1, writing=True)
-                else:
-                    await asyncio.sleep(0.02)
-        return True
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            if os.readlink(self._link) == self._device:
-                self._link.unlink()
-        os.close(self._master)
-
-
-async def _ready(descriptor: int, wait_s: float, *, writing: bool) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
-    add(descriptor, ready.set)
-    try:
-        async with asyncio.timeout(wait_s):
-            await ready.wait()
-    except TimeoutError:
-        pass
-    finally:
-        remove(descriptor)
-
-
-class TcpServerPort(_Port):
-    """A TCP server for one client at a time; a new one takes the place of the old, whose link may be dead."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-        self._server = socket.create_server((endpoint.host, endpoint.port), family=family)
-        self._server.setblocking(False)
-        self._client: socket.socket | None = None
-        self.name = str(Endpoint(endpoint.host, self._server.getsockname()[1]))
-
-    def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            client, _ = self._server.accept()
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._leave()
-            self._client = client
-
-    def _leave(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    def somebody_listens(self) -> bool:
-        self._accept()
-        return self._client is not None
-
-    async def hear(self, wait_s: float) -> bytes:
-        if not self.somebody_listens() or self._client is None:
-            await _ready(self._server.fileno(), wait_s, writing=False)
-            return b""
-        await _ready(self._client.fileno(), wait_s, writing=False)
-        try:
-            data = self._client.recv(_READ)
-        except BlockingIOError:
-            return b""
-        except OSError:
-            data = b""
-        if not data:
-            self._leave()
-        return data
-
-    async def say(self, data: bytes) -> bool:
-        client = self._client
-        rest = memoryview(data)
-        while rest:
-            if client is None or client is not self._client:
-                return False
-            try:
-                rest = rest[client.send(rest) :]
-            except BlockingIOError:
-                await _ready(client.fileno(), 0.1, writing=True)
-                self._accept()
-            except OSError:
-                self._leave()
-        return True
-
-    def close(self) -> None:
-        self._leave()
-        self._server.close()
 
 
 # ---- the host -------------------------------------------------------------------------------------------------------
@@ -335,10 +189,11 @@ def _plain(value: Any) -> Any:
 async def host(
     simulator: Simulator | ModbusServer,
     *,
-    ledger: Path,
+    ledger: Path | None,
     stop: asyncio.Event,
     serial_link: Path | None = None,
     tcp: str | None = None,
+    udp: str | None = None,
     modbus_rtu: Path | None = None,
     modbus_tcp: str | None = None,
     unit: int = 1,
@@ -347,32 +202,40 @@ async def host(
     faults: Faults | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Runs one simulator on one interface until `stop`.
+    """Runs one simulator on one interface until `stop`; what it says enters `ledger`, if there is one.
 
     Exactly one of `serial_link` and `modbus_rtu` (the link to be made to a pseudo-terminal), `tcp` and `modbus_tcp`
-    (`host:port`, port 0 for a free one) names the interface. On Modbus the simulator needs `registers` and
-    answers as `unit`; a `ModbusServer` brings its own units. When `quiet` is set, it says nothing unasked any more.
-    `ready` is told the port's name once it is open. Raises ValueError, OSError.
+    (`host:port`, port 0 for a free one) and `udp` (the `host:port` to send to) names the interface. On Modbus the
+    simulator needs `registers` and answers as `unit`; a `ModbusServer` brings its own units. When `quiet` is set, it
+    says nothing unasked any more. `ready` is told the port's name once it is open. Raises ValueError, OSError.
     """
-    asked = [name for name in (serial_link, tcp, modbus_rtu, modbus_tcp) if name is not None]
+    asked = [name for name in (serial_link, tcp, udp, modbus_rtu, modbus_tcp) if name is not None]
     if len(asked) != 1:
-        raise ValueError("name one interface: serial, tcp, modbus rtu or modbus tcp")
+        raise ValueError("name one interface: --serial, --tcp, --udp, --modbus-rtu or --modbus-tcp")
     faults = faults or Faults()
-    if modbus_tcp is not None and (faults.noise or faults.cut or faults.flip):
+    if modbus_tcp is not None and (faults.noise or faults.cut or faults.flip or faults.checksum):
         raise ValueError("TCP does not damage bytes; on Modbus TCP only the fault `mute` is possible")
     speaker: Speaker = simulator
     if (modbus_rtu or modbus_tcp) and not isinstance(simulator, ModbusServer):
         if not hasattr(simulator, "registers"):
             raise ValueError(f"{type(simulator).__name__} has no Modbus registers; connect it by serial or tcp")
         speaker = ModbusServer({unit: typing.cast(Slave, simulator)}, rtu=modbus_rtu is not None)
-    book = Ledger(ledger, instrument)
+    line = _BadLine(faults, falsifier(simulator, rtu=modbus_rtu is not None))
+    if faults.checksum and not line.has_checksums:
+        raise ValueError("it speaks without checksums; take the fault `flip` to have wrong bytes")
+    book = Ledger(ledger or Path(os.devnull), instrument)
     try:
-        link, address = serial_link or modbus_rtu, tcp or modbus_tcp
-        port = PtyPort(link) if link else TcpServerPort(_endpoint(address or ""))
+        port: Port
+        if link := serial_link or modbus_rtu:
+            port = PtyPort(link)
+        elif udp is not None:
+            port = UdpPort(parse_endpoint(udp))
+        else:
+            port = TcpServerPort(_endpoint(tcp or modbus_tcp or ""))
         try:
             if ready:
                 ready(port.name)
-            talk = asyncio.create_task(_talk(speaker, port, book, _BadLine(faults), quiet or asyncio.Event()))
+            talk = asyncio.create_task(_talk(speaker, port, book, line, quiet or asyncio.Event()))
             stopped = asyncio.create_task(stop.wait())
             done, _ = await asyncio.wait({talk, stopped}, return_when=asyncio.FIRST_COMPLETED)
             for task in (talk, stopped):
@@ -386,6 +249,13 @@ async def host(
         book.close()
 
 
+def falsifier(simulator: Simulator | ModbusServer, *, rtu: bool) -> Callable[[bytes], bytes] | None:
+    """What makes the checksums of an utterance wrong; None where it has none. The CRC of Modbus RTU is the bus's."""
+    if rtu:
+        return lambda said: said[:-1] + bytes([said[-1] ^ 0xFF])
+    return simulator.falsifier() if isinstance(simulator, Simulator) else None
+
+
 def _endpoint(text: str) -> Endpoint:
     host, colon, port = text.rpartition(":")
     if colon and port == "0":
@@ -393,7 +263,7 @@ def _endpoint(text: str) -> Endpoint:
     return parse_endpoint(text)
 
 
-async def _talk(speaker: Speaker, port: _Port, ledger: Ledger, line: _BadLine, quiet: asyncio.Event) -> None:
+async def _talk(speaker: Speaker, port: Port, ledger: Ledger, line: _BadLine, quiet: asyncio.Event) -> None:
     noted = False
     while True:
         if quiet.is_set() and not noted:
@@ -406,11 +276,11 @@ async def _talk(speaker: Speaker, port: _Port, ledger: Ledger, line: _BadLine, q
             await _say(speaker.tick(time.time_ns()), speaker, port, ledger, line)
 
 
-async def _say(data: bytes, speaker: Speaker, port: _Port, ledger: Ledger, line: _BadLine) -> None:
+async def _say(data: bytes, speaker: Speaker, port: Port, ledger: Ledger, line: _BadLine) -> None:
     said = speaker.take_said()
     if not data:
         return
-    out, damaged = line.pass_on(data)
+    out, damaged = line.pass_on(data, time.monotonic())
     if out and await port.say(out):
         ledger.add(said, damaged=damaged)
 
@@ -421,9 +291,7 @@ async def _say(data: bytes, speaker: Speaker, port: _Port, ledger: Ledger, line:
 def build(kind: str, interval_s: float | None, settings: Sequence[str]) -> Simulator:
     """The simulator `kind` with `name=value` settings of its dataclass; `name.field=value` reaches into a part, and a
     value may be JSON. Raises ValueError."""
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} cannot be simulated; these can: {', '.join(KINDS)}")
-    cls = pkgutil.resolve_name(KINDS[kind])
+    cls = _class(kind)
     hints = typing.get_type_hints(cls)
     known = [field.name for field in dataclasses.fields(cls) if field.init]
     asked: dict[str, Any] = {} if interval_s is None else {"interval_s": interval_s}
@@ -448,8 +316,7 @@ def build(kind: str, interval_s: float | None, settings: Sequence[str]) -> Simul
             first = error.errors(include_url=False)[0]
             place = ".".join([name, *map(str, first["loc"])])
             raise ValueError(f"{place}={first['input']!r}: {first['msg']}") from None
-    simulator: Simulator = cls(**values)
-    return simulator
+    return cls(**values)
 
 
 def _value(text: str) -> Any:
@@ -459,27 +326,118 @@ def _value(text: str) -> Any:
         return text
 
 
+def listing(kind: str) -> str:
+    """What can be simulated, a line each; or the settings of one kind. Raises ValueError."""
+    if not kind:
+        rows = [(name, ", ".join(way[0] for way in _class(name).drivers), _title(_class(name))) for name in KINDS]
+        widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+        head = ("kind".ljust(widths[0]), "read by driver".ljust(widths[1]), "what it is")
+        lines = [f"{name:{len(head[0])}}  {read_by:{len(head[1])}}  {title}" for name, read_by, title in (head, *rows)]
+        return "\n".join([*lines, "", "The settings of one kind: tidegate gateway simulate KIND --list"])
+    cls = _class(kind)
+    lines = [f"{kind}: {_title(cls)}", inspect.cleandoc(cls.__doc__ or ""), ""]
+    for driver, *settings in cls.drivers:
+        lines.append(f"Read by driver {driver}" + (f", with --set {' --set '.join(settings)}" if settings else ""))
+    lines += [
+        f"--drift, --spike, --stuck and --wild fall on {cls.spoils}",
+        "",
+        "--set name=value, with what it is else:",
+    ]
+    for one in dataclasses.fields(cls):
+        if one.init:
+            default = one.default_factory() if callable(one.default_factory) else one.default
+            parts: dict[str, Any] = {"": default}
+            if dataclasses.is_dataclass(default) and not isinstance(default, type):
+                parts = dataclasses.asdict(default)
+            lines += [f"  {one.name}{'.' if part else ''}{part}={_typed(value)}" for part, value in parts.items()]
+    return "\n".join(lines)
+
+
+def _class(kind: str) -> type[Simulator]:
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} cannot be simulated; these can: {', '.join(KINDS)}")
+    cls: type[Simulator] = pkgutil.resolve_name(KINDS[kind])
+    return cls
+
+
+def _title(cls: type[Simulator]) -> str:
+    first = (sys.modules[cls.__module__].__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+    return re.split(r"[:.](?: |$)", first.removeprefix("A simulated "))[0]
+
+
+def _typed(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+_LINE = "Faults of the line"
+_VALUE = "Faults of the value (see --list)"
+_CLOCK = "Faults of the clock"
+
+
 def simulate(
-    kind: Annotated[str, typer.Argument(help=f"What to simulate: {', '.join(KINDS)}.")],
-    ledger: Annotated[Path, typer.Option(help="File to which every sample is appended once it was said.")],
+    kind: Annotated[str, typer.Argument(help=f"What to simulate: {', '.join(KINDS)}.")] = "",
+    ledger: Annotated[
+        Path | None, typer.Option(help="File to which every sample is appended once it was said.")
+    ] = None,
     serial: Annotated[Path | None, typer.Option(help="Make a serial port of this name (a link).")] = None,
     tcp: Annotated[str | None, typer.Option(help="Serve at HOST:PORT.")] = None,
+    udp: Annotated[str | None, typer.Option(help="Send datagrams to HOST:PORT, or to a broadcast address.")] = None,
     modbus_rtu: Annotated[Path | None, typer.Option(help="Make a Modbus RTU bus of this name (a link).")] = None,
     modbus_tcp: Annotated[str | None, typer.Option(help="Serve Modbus TCP at HOST:PORT.")] = None,
     unit: Annotated[int, typer.Option(min=1, max=247, help="Unit number on Modbus.")] = 1,
     interval: Annotated[float | None, typer.Option(min=0.001, help="Seconds between samples.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help='A setting, name=value, such as mischief={"spikes": [3]}.')
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, name=value; see --list.")] = None,
     instrument: Annotated[str, typer.Option(help="Its name in the ledger; the kind where left out.")] = "",
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of utterances with noise in front.")] = 0.0,
-    cut: Annotated[float, typer.Option(min=0, max=1, help="Share of utterances that lose their end.")] = 0.0,
-    flip: Annotated[float, typer.Option(min=0, max=1, help="Share of utterances with wrong bytes.")] = 0.0,
-    mute: Annotated[float, typer.Option(min=0, max=1, help="Share of utterances that begin a silence.")] = 0.0,
-    mute_s: Annotated[float, typer.Option(min=0, help="How long such a silence lasts, in seconds.")] = 5.0,
-    fault_seed: Annotated[int, typer.Option(help="The same seed gives the same faults.")] = 0,
+    list_: Annotated[bool, typer.Option("--list", help="List all kinds, or the settings of KIND, and end.")] = False,
+    noise: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of utterances with noise in front.", rich_help_panel=_LINE)
+    ] = 0.0,
+    cut: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of utterances that lose their end.", rich_help_panel=_LINE)
+    ] = 0.0,
+    flip: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of utterances with wrong bytes.", rich_help_panel=_LINE)
+    ] = 0.0,
+    checksum: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of utterances with wrong checksums.", rich_help_panel=_LINE)
+    ] = 0.0,
+    mute: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of utterances that begin a silence.", rich_help_panel=_LINE)
+    ] = 0.0,
+    mute_s: Annotated[float, typer.Option(min=0, help="Seconds that a silence lasts.", rich_help_panel=_LINE)] = 5.0,
+    fault_seed: Annotated[int, typer.Option(help="The same seed, the same faults.", rich_help_panel=_LINE)] = 0,
+    drift: Annotated[float | None, typer.Option(help="It drifts by this much an hour.", rich_help_panel=_VALUE)] = None,
+    spike: Annotated[
+        tuple[int, float] | None,
+        typer.Option(metavar="N SIZE", help="Sample N of every 600 is off by SIZE.", rich_help_panel=_VALUE),
+    ] = None,
+    stuck: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="N M", help="From sample N to M of every 600 it stays the same.", rich_help_panel=_VALUE),
+    ] = None,
+    wild: Annotated[
+        tuple[int, float] | None,
+        typer.Option(metavar="N VALUE", help="Sample N of every 600 is VALUE.", rich_help_panel=_VALUE),
+    ] = None,
+    clock_error: Annotated[
+        float | None, typer.Option(help="Seconds that its clock is ahead (-: behind).", rich_help_panel=_CLOCK)
+    ] = None,
+    clock_drift: Annotated[
+        float | None, typer.Option(help="Seconds that its clock gains a day (-: loses).", rich_help_panel=_CLOCK)
+    ] = None,
 ) -> None:
     """Simulate an instrument on a real port, until SIGTERM or Ctrl-C. SIGUSR1: say nothing unasked any more."""
+    faulty = {
+        "mischief.drift_per_h": drift,
+        "mischief.spikes": spike and [spike[0]],
+        "mischief.spike_by": spike and spike[1],
+        "mischief.stuck": stuck and [*stuck],
+        "mischief.wild": wild and [wild[0]],
+        "mischief.wild_value": wild and wild[1],
+        "clock.ahead_s": clock_error,
+        "clock.gain_s_per_day": clock_drift,
+    }
+    all_settings = [*(settings or []), *(f"{n}={json.dumps(v)}" for n, v in faulty.items() if v is not None)]
 
     async def run() -> None:
         stop, quiet = asyncio.Event(), asyncio.Event()
@@ -488,22 +446,26 @@ def simulate(
         loop.add_signal_handler(signal.SIGINT, stop.set)
         loop.add_signal_handler(signal.SIGUSR1, quiet.set)
         await host(
-            build(kind, interval, settings or []),
+            build(kind, interval, all_settings),
             ledger=ledger,
             stop=stop,
             serial_link=serial,
             tcp=tcp,
+            udp=udp,
             modbus_rtu=modbus_rtu,
             modbus_tcp=modbus_tcp,
             unit=unit,
             instrument=instrument or kind,
             quiet=quiet,
-            faults=Faults(noise, cut, flip, mute, mute_s, fault_seed),
+            faults=Faults(noise, cut, flip, mute, mute_s, fault_seed, checksum),
             ready=lambda name: typer.echo(f"{kind} on {name}"),
         )
 
     try:
-        asyncio.run(run())
+        if list_ or not kind:
+            typer.echo(listing(kind))
+        else:
+            asyncio.run(run())
     except (ValueError, OSError) as error:
         typer.echo(f"{kind}: {error}", err=True)
         raise typer.Exit(1) from None
