@@ -27,6 +27,8 @@ Column = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 Reasons = npt.NDArray[np.uint8]
 
 MISSING_INT = NAT
+MOST_CELLS = 4096
+"""Of a profile: an echo sounder's ping is the longest there is. What claims more is not believed."""
 
 
 class Missing(IntEnum):
@@ -160,8 +162,8 @@ class Schema:
         for f in schema.fields:
             if not (f.resolution > 0 and np.isfinite(f.resolution)):
                 raise ValueError(f"field {f.name!r}: resolution must be a positive number, not {f.resolution}")
-            if f.profile and not (schema.cells and 0 < schema.cells.count <= 1024):
-                raise ValueError(f"field {f.name!r} is a profile, but the schema declares no cells (1 to 1024)")
+            if f.profile and not (schema.cells and 0 < schema.cells.count <= MOST_CELLS):
+                raise ValueError(f"field {f.name!r} is a profile, but the schema declares no cells (1 to {MOST_CELLS})")
         return schema
 
 

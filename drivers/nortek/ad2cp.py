@@ -12,7 +12,7 @@ Each kind of record is a kind of schema, for they measure at their own times: `a
 `echosounder_transmit`. The middle of the first cell lies one cell beyond the blanking distance (Nortek's convention).
 Texts (the configuration that begins each file) tell of serial number, beams and transformation; see `description`.
 
-Not decoded: samples of raw echo sounder records and raw altimeters with more than 1024 samples, time differences of
+Not decoded: samples of raw echo sounder records and raw altimeters with more than 4096 samples, time differences of
 DVL records, the scatter of pressure, the magnetometer's temperature. They stay in the raw log.
 
 Sources: Nortek, Signature Integrator's Guide (N3015-007), chapter "Data formats", pages 50-66; altimeter, AHRS and
@@ -30,11 +30,10 @@ from drivers.nortek.configuration import told
 from drivers.nortek.framing import SYNC, Bytes, Candidates, Framer, Ints, Records, checksums, u16
 from drivers.nortek.records import Block, Clock, Group, Plan, Rows, Scalar, frames, utc_ns
 from tidegate.clock import Arrival
-from tidegate.frame import Cells, Schema
+from tidegate.frame import MOST_CELLS, Cells, Schema
 
 _PIECE = 1 << 20  # a longer feed is worked off in pieces of this size, so that memory stays bounded
 _LARGEST = 1 << 20  # bytes of data that a header may announce
-_MOST_CELLS = 1024  # that a Frame can hold
 
 _TEXT = 0xA0
 _KINDS = {
@@ -257,7 +256,7 @@ def _df3(b: int, head: _Head) -> tuple[list[Scalar], list[Block], int]:
         ]
         at += 6
         samples = (head.size - at) // 2
-        if not head.cells and 0 < samples <= _MOST_CELLS:
+        if not head.cells and 0 < samples <= MOST_CELLS:
             blocks.append(Block(("altimeter_signal",), "<i2", at, samples))
             cells = samples
         return scalars, blocks, cells
@@ -417,10 +416,8 @@ def _head(record: bytes) -> _Head:
     beams, coordinates, cells = geometry >> 12, geometry >> 10 & 3, geometry & 1023
     if configuration & 0x800 and id_ != 0x17:
         beams, coordinates, cells = 1, 2, geometry
-    if beams > (4 if id_ == 0x17 else 5) or cells > _MOST_CELLS or (coordinates > 2 and beams):
-        raise _Misfit(
-            "unknown", f"a record of {beams} beams and {cells} cells; at most 5 and {_MOST_CELLS} are decoded"
-        )
+    if beams > (4 if id_ == 0x17 else 5) or cells > MOST_CELLS or (coordinates > 2 and beams):
+        raise _Misfit("unknown", f"a record of {beams} beams and {cells} cells; at most 5 and {MOST_CELLS} are decoded")
     return _Head(
         id_, size, version, offset, configuration, beams, coordinates, cells, size_mm, blank_mm, description, scaling,
         upward,

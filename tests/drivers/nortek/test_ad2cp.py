@@ -116,6 +116,8 @@ def test_values_equal_those_of_mhkit(name: str, bursts: int, clockless: int) -> 
             assert raw["altimeter_sample_count"].tolist() == theirs["nsamp_altraw"][:].tolist() == [1490]
             np.testing.assert_allclose(raw["altimeter_sample_spacing"], theirs["dsamp_altraw"][:], atol=1e-6)
             np.testing.assert_allclose(raw["altimeter_distance_ast"], theirs["ast_dist_altraw"][:], rtol=2e-7)
+            # MHKiT gives counts of 1/256.
+            np.testing.assert_array_equal(raw["altimeter_signal"], theirs["samp_altraw"][:].T * 256)
         else:
             for mine, suffix in ((ours, ""), (fifth, "_b5")):
                 for i, part in enumerate("wxyz"):
@@ -237,7 +239,7 @@ def test_an_echo_sounder_has_as_many_cells_as_the_whole_word_says() -> None:
     (frame,) = frames(decode(Ad2cp("adcp"), df3(0x1C, 0x80F, 700, levels.tobytes())))
     assert frame.schema.kind == "echosounder"
     np.testing.assert_array_equal(frame.columns["echosounder_signal_level"][0], levels / 100)
-    decoded = decode(Ad2cp("adcp"), df3(0x1C, 0x80F, 1500, bytes(3000)))
+    decoded = decode(Ad2cp("adcp"), df3(0x1C, 0x80F, 4500, bytes(9000)))
     assert [kind for kind, _, _ in problems(decoded)] == ["unknown"]
 
 
