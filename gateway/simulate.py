@@ -50,6 +50,7 @@ KINDS = {
     "sbe45": "drivers.simulators.sbe45:Sbe45Simulator",
     "sbe54": "drivers.simulators.sbe54:Sbe54Simulator",
     "sbe911plus": "drivers.simulators.sbe911plus:Sbe911plusSimulator",
+    "seafet": "drivers.simulators.seafet:SeaFetSimulator",
     "ship": "drivers.simulators.ship:ShipSimulator",
     "signature": "drivers.simulators.signature:SignatureSimulator",
     "valeport": "drivers.simulators.valeport:ValeportSimulator",

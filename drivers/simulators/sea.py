@@ -47,6 +47,11 @@ class Sea:
         t = np.asarray(t_s, np.float64)
         return 31.8 + 0.02 * depth_m + 0.15 * np.sin(2 * np.pi * t / 44714.0) + 0.01 * np.sin(2 * np.pi * t / 700.0)
 
+    def ph(self, t_s: float | Array) -> Array:
+        """pH on the total scale: algae take up carbon dioxide by day."""
+        day = 2 * np.pi * (np.asarray(t_s, np.float64) / 86400.0 - 0.62)
+        return np.asarray(8.01 + 0.04 * np.cos(day), np.float64)
+
     def current_ms(self, t_s: float, depth_m: Array) -> tuple[Array, Array]:
         """(east, north) velocity at the depths: the tidal stream, less near the bottom, turning a little with depth."""
         phase = 2 * np.pi * t_s / 44714.0
