@@ -61,13 +61,18 @@ async def until_signalled(main: Callable[[asyncio.Event], Coroutine[Any, Any, No
     await main(stop)
 
 
+def usual(config: Path | None) -> Path:
+    """The file that is meant where none is named."""
+    places = (Path("station.toml"), Path("/etc/tidegate/station.toml"))
+    return config or next((path for path in places if path.exists()), places[0])
+
+
 def running(config: Path | None) -> tuple[Path, Path]:
     """The storage directory of the gateway that runs with this file, and the file."""
     from gateway.control import NoGateway, storage_directory
 
-    usual = (Path("station.toml"), Path("/etc/tidegate/station.toml"))
+    found = usual(config)
     try:
-        found = config or next((path for path in usual if path.exists()), usual[0])
         return storage_directory(found), found
     except NoGateway as error:
         typer.echo(str(error), err=True)
@@ -95,6 +100,60 @@ def console(
     except (NoGateway, Refused) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command("try")
+def try_(
+    instrument: Annotated[str | None, typer.Argument(help="The instrument's name in the file.")] = None,
+    config: RunningConfig = None,
+    sample: Annotated[
+        Path | None, typer.Option(help="A recording instead of the live port; - is standard input, for pasting.")
+    ] = None,
+    for_s: Annotated[float | None, typer.Option("--for-s", min=0.1, help="End after so many seconds.")] = None,
+    driver: Annotated[str | None, typer.Option(help="A driver for the sample, where no file names one.")] = None,
+    given: Annotated[list[str] | None, typer.Option("--set", help="A setting of that driver: name=value.")] = None,
+) -> None:
+    """Try one instrument's configuration: what it says, and beside it what is decoded of that."""
+    from drivers import driver as drivers
+    from gateway.console import Refused
+    from gateway.control import NoGateway
+    from gateway.decode import make_driver
+    from gateway.trial import try_live, try_sample
+
+    if driver is not None:
+        if sample is None:
+            raise typer.BadParameter(
+                "without the gateway's file there is no port; give --sample", param_hint="--driver"
+            )
+        made, found = make_driver(driver, instrument or driver, given or []), None
+    elif given:
+        raise typer.BadParameter("these settings need --driver; others stand in the gateway's file", param_hint="--set")
+    elif instrument is None:
+        raise typer.BadParameter("name one of the file, or give --driver and --sample", param_hint="INSTRUMENT")
+    else:
+        path = usual(config)
+        loaded = load(path)
+        found = loaded.instruments.get(instrument)
+        if found is None:
+            known = ", ".join(loaded.instruments) or "none"
+            raise typer.BadParameter(
+                f"{path} has no instrument {instrument!r}; it has: {known}", param_hint="INSTRUMENT"
+            )
+        made = drivers.load(found.driver)(instrument, found.settings)
+    try:
+        if sample is not None:
+            good = try_sample(made, instrument, sample)
+        elif found is not None:
+            good = asyncio.run(try_live(made, found, loaded.storage.directory, for_s))
+    except (NoGateway, Refused, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        typer.echo(f"{sample or ''}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     raise typer.Exit(0 if good else 1)
 
 
