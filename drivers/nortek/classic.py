@@ -371,7 +371,7 @@ def _plan(record: bytes, configuration: _Configuration, coordinates: str) -> Pla
                             1e-2,
                         ),
                         ("sea_surface_wave_period_at_variance_spectral_density_maximum", 100, 1e-2),
-                        ("sea_surface_wave_zero_upcrossing_period", 100, 1e-2),
+                        ("sea_surface_wave_mean_period", 100, 1e-2),
                         ("sea_surface_wave_from_direction_at_variance_spectral_density_maximum", 100, 1e-2),
                         ("sea_surface_wave_directional_spread_at_variance_spectral_density_maximum", 100, 1e-2),
                         ("sea_surface_wave_from_direction", 100, 1e-2),

@@ -86,7 +86,7 @@ _WAVES = (
     ("sea_surface_wave_maximum_height", 0.01),
     (_WAVE_PERIOD, 0.01),
     (f"sea_surface_wave_period_at_{_PEAK}", 0.01),
-    ("sea_surface_wave_zero_upcrossing_period", 0.01),
+    ("sea_surface_wave_mean_period", 0.01),
     (f"sea_surface_wave_from_direction_at_{_PEAK}", 0.01),
     (f"sea_surface_wave_directional_spread_at_{_PEAK}", 0.01),
     ("sea_surface_wave_from_direction", 0.01),

@@ -69,7 +69,7 @@ _RESOLUTION = {
     **{f"temperature_of_gas_tension_sensor{n}": 1e-5 for n in ("", "_2")},
     "mole_concentration_of_dissolved_molecular_oxygen_in_sea_water": 1e-4,
     _O: 1e-3,
-    "temperature_of_oxygen_sensor": 1e-4,
+    "temperature_of_sensor_for_oxygen_in_sea_water": 1e-4,
     "oxygen_phase_delay": 1e-5,
     "oxygen_thermistor_voltage": 1e-6,
     "latitude": 1e-5,
@@ -302,7 +302,7 @@ class Sbe16plus(SeaBird):
                 p = columns.get(_P, np.full(len(t), self.settings.reference_pressure_dbar))
                 salinity = practical_salinity(columns[_C], columns[_T], p)
                 columns[_O] = oxygen_ml_l(raw["oxygen_phase_delay"], t, p, salinity, k)
-                columns["temperature_of_oxygen_sensor"] = t
+                columns["temperature_of_sensor_for_oxygen_in_sea_water"] = t
         resolution = _RESOLUTION | ({_T: 1e-5} if engineering else {})
         fields = tuple(Field.of(name, resolution=resolution[name]) for name in columns)
         return Schema("ctd", fields), columns

@@ -134,7 +134,7 @@ _STATISTICS = {
     (1, b"significant wave height"): Field.of("sea_surface_wave_mean_height_of_highest_third", resolution=1e-6),
     (1, b"H1/10"): Field.of("sea_surface_wave_mean_height_of_highest_tenth", resolution=1e-6),
     (1, b"maximum wave height"): Field.of("sea_surface_wave_maximum_height", resolution=1e-6),
-    (1, b"average wave period"): Field.of("sea_surface_wave_zero_upcrossing_period", resolution=1e-6),
+    (1, b"average wave period"): Field.of("sea_surface_wave_mean_period", resolution=1e-6),
 }
 """Values of the two parts of wave statistics: of the spectrum, and of the waves one by one."""
 _OF_WAVES = Schema("waves", tuple(_STATISTICS.values()))

@@ -59,7 +59,7 @@ _PRESSURE = (
 )
 _OXYGEN = (
     Field.of("volume_fraction_of_oxygen_in_sea_water", resolution=1e-3),
-    Field.of("temperature_of_oxygen_sensor", resolution=1e-4),
+    Field.of("temperature_of_sensor_for_oxygen_in_sea_water", resolution=1e-4),
     Field.of("oxygen_phase_delay", resolution=1e-5),
     Field.of("oxygen_thermistor_voltage", resolution=1e-6),
 )
@@ -215,7 +215,7 @@ class Sbe37(SeaBird):
                 ot = oxygen_temperature_c(volts, k)
                 columns |= {
                     "volume_fraction_of_oxygen_in_sea_water": oxygen_ml_l(phase, ot, p, practical_salinity(c, t, p), k),
-                    "temperature_of_oxygen_sensor": ot,
+                    "temperature_of_sensor_for_oxygen_in_sea_water": ot,
                     "oxygen_phase_delay": phase,
                     "oxygen_thermistor_voltage": volts,
                 }
