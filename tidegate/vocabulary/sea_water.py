@@ -45,6 +45,8 @@ SEA_WATER: tuple[Parameter, ...] = (
     # Acidity.
     standard(_PH, "pH", "1", 1e-4, 0.0, 14.0),
     standard(f"{_PH}_internal_electrode", "pH, internal electrode", "1", 1e-4, 0.0, 14.0, of=_PH),
+    own("sea_water_ph_reported_on_nbs_scale", "pH, NBS scale", "1", 1e-3, 0.0, 14.0),
+    own("sea_water_oxidation_reduction_potential", "Redox potential", "mV", 0.1, -2000.0, 2000.0),
     own("external_ph_electrode_voltage", "pH external electrode", "V", 1e-6, -2.5, 2.5),
     own("internal_ph_electrode_voltage", "pH internal electrode", "V", 1e-6, -2.5, 2.5),
     own("temperature_of_ph_sensor", "pH sensor temperature", "degC", 1e-4, -5.0, 50.0),

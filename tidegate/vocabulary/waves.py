@@ -10,6 +10,9 @@ _BURST = "sea_water_pressure_in_wave_burst"
 
 WAVES: tuple[Parameter, ...] = (
     standard(_HEIGHT, "Significant wave height", "m", 1e-2, 0.0, 50.0),
+    standard(
+        f"{_HEIGHT}_from_standard_deviation", "Significant wave height, from scatter", "m", 1e-2, 0.0, 50.0, of=_HEIGHT
+    ),
     standard(f"{_W}_mean_height_of_highest_third", "Mean height of highest third", "m", 1e-2, 0.0, 50.0, of=_HEIGHT),
     standard(f"{_W}_mean_height_of_highest_tenth", "Mean height of highest tenth", "m", 1e-2, 0.0, 60.0),
     standard(f"{_W}_maximum_height", "Highest wave", "m", 1e-2, 0.0, 80.0),
