@@ -138,6 +138,8 @@ _HDT = Schema("winriver_hdt", (Field.of("platform_orientation_navigation", resol
 
 _NUMBER = rb"(-?\d+(?:\.\d+)?)"
 _SENTENCE = re.compile(rb"\$([A-Z]{2}(?:GGA|VTG|DBT|HDT),[ -)+-~]*)(?:\*([0-9A-Fa-f]{2}))?")
+_ADDRESS = re.compile(rb"\$[A-Z]{2}(GGA|VTG|DBT|HDT)\0")
+_TIME_OF_DAY = re.compile(rb"([01]\d|2[0-3])([0-5]\d)([0-5]\d(?:\.\d+)?)")
 _GGA_TEXT = re.compile(
     rb"..GGA,(\d{6}(?:\.\d+)?),(\d{2})(\d\d(?:\.\d+)?),([NS]),(\d{3})(\d\d(?:\.\d+)?),([EW]),(\d),(\d{1,2}),"
     + rb"%s?,%s?,M?,%s?,M?,[^,]*,[^,]*" % (_NUMBER, _NUMBER, _NUMBER)
@@ -155,7 +157,7 @@ def _number(text: bytes | None) -> float | None:
 
 
 def _time_of_day(text: bytes) -> float | None:
-    match = re.fullmatch(rb"([01]\d|2[0-3])([0-5]\d)([0-5]\d(?:\.\d+)?)", text)
+    match = _TIME_OF_DAY.fullmatch(text)
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
 
 
@@ -270,15 +272,17 @@ def winriver(data: Bytes, messages: Sequence[Message], times: Ints) -> list[Said
     binary: dict[tuple[bytes, int], list[Message]] = {}
     found: dict[str, list[tuple[int, float, _Values]]] = {}
     schemas: dict[str, Schema] = {}
+    whole = data.tobytes()
     for message in messages:
         if message.id != 0x2022 and message.row in general:
             continue
-        body = data[message.at + 2 : message.at + message.width].tobytes()
-        address = re.match(rb"\$[A-Z]{2}(GGA|VTG|DBT|HDT)\0", body[12:]) if message.id == 0x2022 else None
+        at, end = message.at + 2, message.at + message.width
+        address = _ADDRESS.match(whole, at + 12, end) if message.id == 0x2022 else None
         if address:
-            header = 10 if 100 <= int.from_bytes(body[:2], "little") <= 103 else 7
+            header = 10 if 100 <= whole[at] | whole[at + 1] << 8 <= 103 else 7
             binary.setdefault((address[1], header), []).append(message)
             continue
+        body = whole[at:end]
         said = _text(body)
         if said:
             delay = float(np.frombuffer(body, "<f8", 1, 4)[0]) if message.id == 0x2022 and len(body) >= 12 else 0.0
@@ -289,9 +293,9 @@ def winriver(data: Bytes, messages: Sequence[Message], times: Ints) -> list[Said
         full = [message for message in of_kind if message.width >= 14 + header + dtype.itemsize]
         if not full:
             continue
-        at = np.array([message.at for message in full], np.int64)
-        good, values = read(rows_of(data, at + 14 + header, dtype.itemsize).view(dtype)[:, 0])
-        delays = rows_of(data, at + 6, 8).view("<f8")[:, 0]
+        starts = np.array([message.at for message in full], np.int64)
+        good, values = read(rows_of(data, starts + 14 + header, dtype.itemsize).view(dtype)[:, 0])
+        delays = rows_of(data, starts + 6, 8).view("<f8")[:, 0]
         schemas[schema.kind] = schema
         table = np.column_stack(values)[good].tolist()
         kept = [message.row for message, fine in zip(full, good.tolist(), strict=True) if fine]
