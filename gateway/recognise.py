@@ -1,12 +1,17 @@
 """Whose bytes are these? Every driver is given what was heard, under each of the settings that it suggests.
 
-A driver counts a byte as understood when it made no Problem of it, and only a driver that made samples is a
-candidate. So the confidence is the share of the bytes without problems, lessened while there are few records, and a
-tie goes to the driver that has more to lose: one that finds checksums, then the one that makes more values of a byte.
+A driver counts a byte as understood when it made no Problem of it. A candidate is a driver that made samples, or that
+the instrument told who it is. So the confidence is the share of the bytes without problems, lessened while there are
+few records. A tie goes to the driver that has more to lose: one that finds checksums, then the one that makes more
+values of a byte. What an instrument says of itself goes before all that: where it names a model of one driver, it is
+no other driver's.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +21,14 @@ from gateway.guard import FAULT, Guarded
 from tidegate.clock import Arrival
 from tidegate.frame import Frame
 
+_log = logging.getLogger(__name__)
+
 ENOUGH = 0.5
 """A guess of this confidence is worth acting upon."""
 _HALF_CERTAIN = 0.5
 """Records after which the confidence of an undisturbed stream is one half."""
+_A_NAME = 5
+"""So many records an instrument's own word counts as."""
 
 
 class Guess(NamedTuple):
@@ -31,6 +40,8 @@ class Guess(NamedTuple):
     """From 0 to 1."""
     frames: list[Frame]
     problems: list[Problem]
+    told: Mapping[str, Any]
+    """What the instrument said of itself: `model`, `serial` and the like; empty where it said nothing."""
 
     @property
     def samples(self) -> int:
@@ -44,34 +55,99 @@ class Guess(NamedTuple):
 
 
 def guesses(pieces: Sequence[tuple[bytes, Arrival]], names: Iterable[str] | None = None) -> list[Guess]:
-    """What each installed driver (of those named) makes of the bytes, likeliest first; only those that found samples.
+    """What each installed driver (of those named) makes of the bytes, likeliest first; only those that found samples,
+    or their instrument's name.
 
-    An incomplete record at the end of the bytes counts against nobody.
+    An incomplete record at the beginning or the end of the bytes counts against nobody.
     """
     size = sum(len(data) for data, _ in pieces)
     found = []
-    for name in names if names is not None else drivers.names():
-        cls = drivers.load(name)
+    for name, cls in installed().items():
+        if names is not None and name not in names:
+            continue
         for settings in cls.guesses():
             guess = _guess(name, cls, settings, pieces, size)
-            if guess.samples:
+            if guess is not None:
                 found.append(guess)
     return sorted(found, key=_rank, reverse=True)
 
 
+@cache
+def installed() -> Mapping[str, type[Driver]]:
+    """The drivers by their names; one that does not load costs the others nothing."""
+    found = {}
+    for name in drivers.names():
+        try:
+            found[name] = drivers.load(name)
+        except Exception as error:  # a third party's module may fail in any way when it is imported
+            _log.warning("the driver %r does not load (%s: %s)", name, type(error).__name__, error)
+    return found
+
+
 def _guess(
     name: str, cls: type[Driver], settings: DriverSettings, pieces: Sequence[tuple[bytes, Arrival]], size: int
-) -> Guess:
+) -> Guess | None:
     guarded = Guarded(cls(name, settings))
+    before = guarded.description()
     items = guarded.feed_all(pieces)
     problems = [item for item in items if isinstance(item, Problem)]
+    told = _told(before, guarded.description())
     frames = [item for item in [*items, *guarded.finish()] if isinstance(item, Frame)]
     samples = sum(map(len, frames))
-    broken = size if any(p.kind == FAULT for p in problems) else sum(p.size for p in problems)
-    understood = max(1.0 - broken / max(size, 1), 0.0)
-    return Guess(name, settings, understood * samples / (samples + _HALF_CERTAIN), frames, problems)
+    who = _whose(str(told.get("model", "")))
+    if not (samples or told) or (who and name not in who):
+        return None
+    if any(p.kind == FAULT for p in problems):
+        return Guess(name, settings, 0.0, frames, problems, told)
+    first = problems[0].size if problems and problems[0].offset == 0 else 0
+    broken = sum(p.size for p in problems) - first
+    understood = max(1.0 - broken / max(size - first, 1), 0.0)
+    records = samples + (_A_NAME if told else 0)
+    return Guess(name, settings, understood * records / (records + _HALF_CERTAIN), frames, problems, told)
 
 
-def _rank(guess: Guess) -> tuple[float, bool, int]:
-    checked = any("checksum" in kind or "crc" in kind for kind in drivers.load(guess.driver).problems)
-    return round(guess.confidence, 2), checked, guess.values
+def _told(before: Mapping[str, Any], after: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a driver's description has gained, where the instrument's name or number is in that."""
+    news = {key: value for key, value in after.items() if value and value != before.get(key)}
+    return {**news, "model": after.get("model", "")} if news.keys() & {"model", "serial"} else {}
+
+
+def _whose(model: str) -> set[str]:
+    """The drivers that have this model, whatever way it is written."""
+    said = _plain(model)
+    if len(said) < _SHORTEST:
+        return set()
+    return {name for name, models in _models().items() if any(said.startswith(m) or m.startswith(said) for m in models)}
+
+
+def half_known(pieces: Sequence[tuple[bytes, Arrival]], names: Iterable[str]) -> list[str]:
+    """The drivers to whom most of the bytes are good records that lack something which the instrument could tell: what
+    its columns are, or its calibration."""
+    size = sum(len(data) for data, _ in pieces)
+    return [name for name in names if any(_lacking(name, s, pieces) > size / 2 for s in installed()[name].guesses())]
+
+
+def _lacking(name: str, settings: DriverSettings, pieces: Sequence[tuple[bytes, Arrival]]) -> int:
+    items = Guarded(installed()[name](name, settings)).feed_all(pieces)
+    return sum(item.size for item in items if isinstance(item, Problem) and item.kind in _LACKING)
+
+
+_LACKING = frozenset({"columns", "channels", "calibration"})
+_SHORTEST = 4
+
+
+@cache
+def _models() -> Mapping[str, Sequence[str]]:
+    return {
+        name: [plain for model in cls.models if len(plain := _plain(model)) >= _SHORTEST]
+        for name, cls in installed().items()
+    }
+
+
+def _plain(model: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", model.lower())
+
+
+def _rank(guess: Guess) -> tuple[float, bool, bool, int]:
+    checked = any("checksum" in kind or "crc" in kind for kind in installed()[guess.driver].problems)
+    return round(guess.confidence, 2), bool(guess.told), checked, guess.values

@@ -1,0 +1,426 @@
+"""What instrument is on this port? Listens, with one line setting after the other, and asks where nobody speaks.
+
+Theory of operation. Most instruments speak unasked, at a speed that is not known. So each line setting that any driver
+names is listened to for some seconds, the likeliest first, and what is heard is given to all drivers
+(`gateway.recognise`). Bytes that no driver knows and that are no text are those of another speed. Where nothing is
+heard, or text that nobody knows, the drivers that have this setting hail the instrument: a harmless question each,
+and what comes since is given to the drivers. Two drivers that read a line equally well are told apart the same way.
+
+Nothing else is ever sent, and each hail that was is told. Modbus slaves are looked for by `gateway.modbus_scan`.
+"""
+
+import asyncio
+import json
+import math
+import time
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from drivers.driver import Driver, DriverSettings, Problem
+from gateway.config import ModbusRtuPort, ModbusTcpPort, Parity, Port, SerialPort, UdpPort
+from gateway.guard import Guarded
+from gateway.ports import stable_name
+from gateway.recognise import ENOUGH, Guess, guesses, half_known, installed
+from gateway.talk import shown
+from gateway.texture import texture, unknown
+from gateway.transports import Data, Gone, Transport, open_transport
+from tidegate.clock import NAT, Arrival
+from tidegate.frame import Frame
+
+LISTEN_S = 3.0
+SURE = 0.8
+"""A guess of this confidence, two good records, ends a listening that is longer than usual."""
+_SPAN = 0.03
+"""Guesses that are no further apart are equally good."""
+_LOOK_EVERY_S = 0.3
+_MOST_BYTES = 1 << 15
+"""By so many of the newest bytes an instrument is recognised."""
+_ANSWER_S = 1.2
+"""So long an answer to a hail may take to begin."""
+_PAUSE_S = 0.5
+"""Such a pause ends an answer."""
+_ANSWERING_S = 6.0
+_ANSWERING_AMID_S = 2.5
+"""So long at most an answer is listened to, of an instrument that is silent else, and of one that speaks unasked."""
+_OPEN_S = 12.0
+
+Pieces = list[tuple[bytes, Arrival]]
+Tell = Callable[[str], None]
+
+
+class PortUnusable(OSError):
+    """The port cannot be opened, or broke; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An instrument on a port, and what is to stand in the gateway's file for it.
+
+    `interval_s` is how far apart its samples were, None where that was not seen. `frames` and `problems` are what was
+    decoded while probing, `told` what the instrument said of itself.
+    """
+
+    port: Port
+    driver: str
+    settings: DriverSettings
+    confidence: float
+    interval_s: float | None
+    frames: tuple[Frame, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """How many samples were decoded."""
+        return sum(map(len, self.frames))
+
+
+def silent(_: str) -> None:
+    """Tells nobody."""
+
+
+async def probe(port: Port, *, listen_s: float = LISTEN_S, tell: Tell = silent, now: Tell = silent) -> list[Found]:
+    """What is on `port`, likeliest first; empty where nothing was recognised.
+
+    Of a serial port only the device counts: its other settings are what is looked for. `tell` gets a line for each
+    thing that was tried, `now` what is going on at the moment. Raises `PortUnusable`.
+    """
+    return await _Probe(listen_s, tell, now).run(port)
+
+
+# ---- line settings and hails -----------------------------------------------------------------------------------------
+
+
+def line_settings() -> list[str]:
+    """Every setting of a serial line that a driver names, such as `9600 8N1`, likeliest first."""
+    votes: dict[str, float] = {}
+    for cls in _talkers("serial").values():
+        for rank, line in enumerate(cls.lines):
+            votes[line] = votes.get(line, 0.0) + 1 / (1 + rank) ** 2
+    return sorted(votes, key=lambda line: -votes[line])
+
+
+_PARITY: Mapping[str, Parity] = {"N": "none", "E": "even", "O": "odd"}
+
+
+def with_line(port: SerialPort, line: str) -> SerialPort:
+    """The port with a line setting such as `9600 8N1`."""
+    baud, shape = line.split()
+    return port.model_copy(
+        update={
+            "baud": int(baud),
+            "data_bits": int(shape[0]),
+            "parity": _PARITY[shape[1]],
+            "stop_bits": int(shape[2]),
+        }
+    )
+
+
+def _talkers(kind: str) -> Mapping[str, type[Driver]]:
+    return {name: cls for name, cls in installed().items() if kind in cls.transports}
+
+
+def hails(names: Iterable[str], line: str | None) -> list[bytes]:
+    """The hails of these drivers that have this line setting among theirs, likeliest first; each question once."""
+    ranked = []
+    for name in names:
+        cls = installed()[name]
+        if cls.hail() and (line is None or line in cls.lines):
+            ranked.append((cls.lines.index(line) if line else 0, cls.hail()))
+    asked = list(dict.fromkeys(hail for _, hail in sorted(ranked, key=lambda entry: entry[0])))
+    return [hail for hail in asked if not any(hail != other and hail in other for other in asked)]
+
+
+# ---- one port --------------------------------------------------------------------------------------------------------
+
+
+class _Ear:
+    """An open port, and what was heard on it."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.pieces: Pieces = []
+
+    async def open(self) -> None:
+        """Raises `PortUnusable`."""
+        until_s = time.monotonic() + _OPEN_S
+        while not self._transport.opened:
+            if time.monotonic() > until_s:
+                raise PortUnusable(f"{self._transport.name} does not open: {self._transport.reason or 'no answer'}")
+            await self.hear(_PAUSE_S)
+
+    async def hear(self, wait_s: float) -> bool:
+        """Whether something came within `wait_s`. Raises `PortUnusable`."""
+        match await self._transport.read(wait_s):
+            case Data(data=data, at=at):
+                self.pieces.append((data, at))
+                while sum(len(piece) for piece, _ in self.pieces[1:]) > _MOST_BYTES:
+                    del self.pieces[0]
+                return True
+            case Gone(reason=reason):
+                raise PortUnusable(reason)
+        return False
+
+    async def ask(self, hail: bytes, at_most_s: float) -> Pieces:
+        """What came since the hail was sent."""
+        self.pieces = []
+        await self._transport.write(hail)
+        until_s, quiet_s = time.monotonic() + at_most_s, _ANSWER_S
+        while time.monotonic() < until_s and await self.hear(quiet_s):
+            quiet_s = _PAUSE_S
+        return list(self.pieces)
+
+    async def close(self) -> None:
+        """Lets go of the port."""
+        await self._transport.close()
+
+
+class _Probe:
+    """The course of one probe."""
+
+    def __init__(self, listen_s: float, tell: Tell, now: Tell) -> None:
+        self._listen_s, self._tell, self._now = listen_s, tell, now
+        self._heard: dict[str, Pieces] = {}
+
+    async def run(self, port: Port) -> list[Found]:
+        if isinstance(port, ModbusTcpPort | ModbusRtuPort):
+            raise TypeError("Modbus is scanned by gateway.modbus_scan")
+        lines = line_settings() if isinstance(port, SerialPort) else []
+        if not isinstance(port, SerialPort) and (found := await self._line(port, None)):
+            return found
+        while isinstance(port, SerialPort) and lines:
+            line = lines.pop(0)
+            if found := await self._line(with_line(port, line), line):
+                return found
+            heard = b"".join(data for data, _ in self._heard.get(line, ()))
+            if texture(heard).text:
+                break  # the speed is right, so no other one is
+            if texture(bytes(byte & 0x7F for byte in heard)).text:  # text, and a parity bit above it
+                baud = line.split()[0]
+                lines.sort(key=lambda other: other.split()[0] != baud)
+        self._conclude(port)
+        return []
+
+    async def _line(self, port: Port, line: str | None) -> list[Found]:
+        transport = open_transport(port)
+        name = line or transport.name
+        ear = _Ear(transport)
+        names = list(_talkers(port.kind))
+        try:
+            await ear.open()
+            self._now(f"{name}: listening")
+            by_ear = await self._listen(ear, names)
+            unasked = list(ear.pieces)
+            if unasked:
+                self._heard[name] = unasked
+            rivals = {guess.driver for guess in by_ear if guess.confidence > by_ear[0].confidence - _SPAN}
+            if len(rivals) == 1:
+                self._tell(f"{name}: {_amount(unasked)}: recognised")
+                return _found(port, by_ear, by_ear, [], unasked)
+            self._tell(f"{name}: {_amount(unasked)}" + (f": {' or '.join(sorted(rivals))}" if rivals else ""))
+            return await self._ask(ear, port, name, by_ear, rivals or names)
+        finally:
+            await ear.close()
+
+    async def _listen(self, ear: _Ear, names: Sequence[str]) -> list[Guess]:
+        """Until somebody is recognised for sure, or the time is over: counted anew from the first byte on."""
+        end_s = time.monotonic() + self._listen_s
+        enough_s = float("inf")
+        looked_s, new, found = float("-inf"), False, list[Guess]()
+        while (now_s := time.monotonic()) < end_s:
+            first = not ear.pieces
+            if await ear.hear(min(end_s - now_s, _LOOK_EVERY_S)):
+                new = True
+                if first:
+                    end_s = time.monotonic() + self._listen_s
+                    enough_s = time.monotonic() + min(self._listen_s, LISTEN_S)
+            if new and time.monotonic() - looked_s >= _LOOK_EVERY_S:
+                found, new = await asyncio.to_thread(guesses, list(ear.pieces), names), False
+                looked_s = time.monotonic()
+                sure = found and found[0].confidence >= SURE and interval_s(found[0].frames) is not None
+                if sure and looked_s >= enough_s:
+                    break
+        if new:
+            found = await asyncio.to_thread(guesses, list(ear.pieces), names)
+        return [guess for guess in found if guess.confidence >= ENOUGH]
+
+    async def _ask(
+        self, ear: _Ear, port: Port, name: str, by_ear: list[Guess], candidates: Iterable[str]
+    ) -> list[Found]:
+        """Hails whoever may be there, and looks at what is answered."""
+        unasked = list(ear.pieces)
+        said = b"".join(data for data, _ in unasked)
+        if isinstance(port, UdpPort) or (said and not by_ear and not texture(said).text):
+            return _found(port, by_ear, by_ear, [], unasked)
+        names = list(_talkers(port.kind))
+        if said and not by_ear:
+            candidates = await asyncio.to_thread(half_known, unasked, names) or candidates
+        for hail in hails(candidates, name if isinstance(port, SerialPort) else None):
+            for last in (False, True):  # the first may only have waked it
+                self._now(f"{name}: asking {shown(hail)}")
+                answer = await ear.ask(hail, _ANSWERING_AMID_S if said else _ANSWERING_S)
+                # A driver that knows the answer may understand what was said before it.
+                found = await asyncio.to_thread(guesses, [*answer, *unasked], names) if answer else []
+                found = [guess for guess in found if guess.confidence >= ENOUGH and (guess.told or not by_ear)]
+                self._tell(f"{name}: sent {shown(hail)}: {_amount(answer)}" + (": recognised" if found else ""))
+                if answer and not said:
+                    self._heard[name] = answer
+                if found:
+                    return _found(port, found, by_ear, answer, unasked)
+                if said or last or not texture(b"".join(data for data, _ in answer)).text:
+                    break
+        return _found(port, by_ear, by_ear, [], unasked)
+
+    def _conclude(self, port: Port) -> None:
+        """Says what was heard where nothing was recognised."""
+        if not self._heard:
+            self._tell("Nothing was heard" + ("." if isinstance(port, UdpPort) else ", and nobody answered."))
+            for line in _SILENCE[port.kind]:
+                self._tell(line)
+            return
+        line, pieces = max(self._heard.items(), key=lambda entry: texture(b"".join(d for d, _ in entry[1])).printable)
+        seconds = (pieces[-1][1].monotonic_ns - pieces[0][1].monotonic_ns) / 1e9
+        said, *more = unknown(b"".join(data for data, _ in pieces), seconds)
+        for sentence in (f"No driver recognises it. {line}: {said}", *more):
+            self._tell(sentence)
+
+
+_SLOW = f"It may speak less often than every {LISTEN_S:g} s: --listen-s 70 listens longer."
+_SILENCE = {
+    "serial": (
+        "Is it switched on? Are its send and our receive line joined (else a null-modem adapter), and ground?",
+        _SLOW,
+        "A Modbus instrument speaks only when its registers are read: --modbus.",
+    ),
+    "tcp": (
+        "Is the instrument behind it switched on, and the serial server's line set as the instrument's?",
+        _SLOW,
+        "A Modbus/TCP instrument speaks only when its registers are read: --modbus.",
+    ),
+    "udp": (
+        "Is it sent to this computer (or broadcast) and to this port, and does no firewall drop it? "
+        "`sudo tcpdump -n udp` shows what arrives.",
+        _SLOW,
+    ),
+}
+
+
+def _amount(pieces: Pieces) -> str:
+    size = sum(len(data) for data, _ in pieces)
+    return f"{size} bytes" if size else "silence"
+
+
+# ---- from guesses to what is found -----------------------------------------------------------------------------------
+
+
+def _found(port: Port, best: Sequence[Guess], by_ear: Sequence[Guess], answer: Pieces, unasked: Pieces) -> list[Found]:
+    """Each driver's best guess. `by_ear` are those made of what was said unasked alone."""
+    if isinstance(port, SerialPort):
+        port = port.model_copy(update={"serial": stable_name(port.serial)})
+    heard = {guess.driver for guess in by_ear}
+    out: dict[str, Found] = {}
+    for guess in best:
+        if guess.driver in out:
+            continue
+        speaking = _knowing(guess, answer, unasked)
+        settings = guess.settings
+        if guess.samples and guess.driver not in heard:
+            settings = in_asking_mode(guess.driver, settings, speaks=bool(speaking))
+        every_s, frames, problems = interval_s(speaking), tuple(guess.frames), tuple(guess.problems)
+        out[guess.driver] = Found(port, guess.driver, settings, guess.confidence, every_s, frames, problems, guess.told)
+    return list(out.values())
+
+
+def _knowing(guess: Guess, answer: Pieces, unasked: Pieces) -> list[Frame]:
+    """The samples among what was said unasked, as a driver reads them that knows the answer."""
+    driver = Guarded(installed()[guess.driver](guess.driver, guess.settings))
+    driver.feed_all(answer)
+    return [item for item in [*driver.feed_all(unasked), *driver.finish()] if isinstance(item, Frame)]
+
+
+def in_asking_mode(name: str, settings: DriverSettings, *, speaks: bool) -> DriverSettings:
+    """The settings in the mode in which the gateway asks by itself: for each sample, or, of an instrument that speaks
+    unasked, once when the port opens. As they are where the driver has no such mode."""
+    cls = installed()[name]
+    mode = cls.Settings.model_fields.get("mode")
+    modes = typing.get_args(mode.annotation) if mode else ()
+    for candidate in (settings, *(settings.model_copy(update={"mode": other}) for other in modes)):
+        driver = cls(name, candidate)
+        if (driver.start() and not driver.poll()) if speaks else driver.poll():
+            return candidate
+    return settings
+
+
+def interval_s(frames: Sequence[Frame]) -> float | None:
+    """How far apart samples are: of several kinds of them that came three times or more, the slowest; None of too few.
+    A value within a tenth of one that instruments are set to is taken for that."""
+    times: dict[bytes, list[Any]] = {}
+    for frame in frames:
+        times.setdefault(frame.schema.id, []).append(frame.time[frame.time != NAT])
+    steps = []
+    for parts in times.values():
+        apart = np.diff(np.sort(np.concatenate(parts))) / 1e9
+        apart = apart[apart > _TOGETHER_S]
+        if len(apart):
+            steps.append((len(apart) > 1, float(np.median(apart))))
+    if not steps:
+        return None
+    often = max(several for several, _ in steps)
+    found = max(step for several, step in steps if several == often)
+    usual = min(_USUAL_S, key=lambda s: abs(math.log(s / found)))
+    return usual if abs(found / usual - 1) <= 0.1 else float(f"{found:.2g}")
+
+
+_TOGETHER_S = 0.002
+_USUAL_S = (0.02, 0.05, 0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0, 60.0)
+
+
+# ---- as a table of the gateway's file --------------------------------------------------------------------------------
+
+
+def toml(name: str, found: Found) -> str:
+    """The table of the gateway's file for what was found, as the instrument `name`."""
+    lines = [f"[instruments.{name}]", f"driver = {_value(found.driver)}"]
+    if found.interval_s is None:
+        lines.append(f"interval_s = {_ASK_EVERY_S}  # not seen while probing: put how often it measures, or is to")
+    else:
+        lines.append(f"interval_s = {_value(float(found.interval_s))}")
+    lines.append(f"port = {_value(_port_table(found.port))}")
+    settings = found.settings.model_dump(mode="json", exclude_defaults=True)
+    if settings:
+        lines.append(f"settings = {_value(settings)}")
+    return "\n".join(lines) + "\n"
+
+
+_ASK_EVERY_S = 10.0
+_ALWAYS = frozenset({"serial", "tcp", "udp", "modbus_tcp", "modbus_rtu", "baud"})
+
+
+def _port_table(port: Port) -> dict[str, Any]:
+    table = {}
+    for key, info in type(port).model_fields.items():
+        value = getattr(port, key)
+        if key in _ALWAYS or value != info.default:
+            table[key] = value if isinstance(value, int | float) else str(value)
+    return table
+
+
+def _value(value: Any) -> str:
+    """`value` as TOML, on one line."""
+    if isinstance(value, Mapping):
+        items = (f"{_key(key)} = {_value(item)}" for key, item in value.items() if item is not None)
+        return "{ " + ", ".join(items) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    # What JSON writes of texts, numbers and truths is TOML too, but for the one letter that TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    return key if key.isascii() and key.replace("_", "").replace("-", "").isalnum() else _value(key)
