@@ -46,8 +46,8 @@ _SHIPPED = {"ascii": ("pattern", "drivers.patterns"), "modbus": ("map", "drivers
 
 
 def shipped(name: str) -> dict[str, dict[str, Any]]:
-    """The patterns or register maps that come with the driver `name`, by their names: title, manufacturer, models and
-    the source that tells of the instrument; of other drivers none."""
+    """The patterns or register maps that come with the driver `name`, by their names: title, manufacturer, models,
+    settings of a serial line as far as known, and the source that tells of the instrument; of other drivers none."""
     if name not in _SHIPPED:
         return {}
     texts = {
@@ -65,6 +65,7 @@ def _told(text: str) -> dict[str, Any]:
         "title": table["title"],
         "manufacturer": table.get("manufacturer", ""),
         "models": table.get("models", []),
+        "lines": table.get("serial", []),
         "source": table.get("source") or " ".join(line.strip("# ") for line in head),
     }
 

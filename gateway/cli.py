@@ -103,6 +103,36 @@ def console(
     raise typer.Exit(0 if good else 1)
 
 
+@app.command("add")
+def add_(
+    config: Annotated[
+        Path | None, typer.Argument(help="The gateway's TOML file; station.toml here or in /etc/tidegate if not given.")
+    ] = None,
+    driver: Annotated[str | None, typer.Option(help="Its driver; found out if not given.")] = None,
+    port: Annotated[
+        str | None,
+        typer.Option(help='Where it is: "/dev/… 9600 8N1", host:port, udp:10110, or a table as in the file.'),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What it is to be called, such as ctd-1.")] = None,
+    interval_s: Annotated[float | None, typer.Option("--interval-s", help="Seconds between its samples.")] = None,
+    given: Annotated[list[str] | None, typer.Option("--set", help="A setting of the driver: name=value.")] = None,
+    platform: Annotated[str | None, typer.Option(help="Of a new file: the platform's name.")] = None,
+    position: Annotated[str | None, typer.Option(help="Of a new file: latitude,longitude; or moving.")] = None,
+    broker: Annotated[str | None, typer.Option(help="Of a new file: the MQTT broker, host:port.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Of a new file: the folder for data that wait.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is found out and proposed.")] = False,
+) -> None:
+    """Add an instrument to the gateway's file: asks a few questions, finds out what it can, and writes the TOML."""
+    from gateway.add import Answers, NotAdded, add
+
+    answers = Answers(driver, port, name, interval_s, given or [], platform, position, broker, storage, yes)
+    try:
+        add(usual(config), answers)
+    except (NotAdded, ConfigError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
+
+
 @app.command("try")
 def try_(
     instrument: Annotated[str | None, typer.Argument(help="The instrument's name in the file.")] = None,
