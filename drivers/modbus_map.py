@@ -13,295 +13,24 @@ The transport executes each request of a poll and feeds one such record for each
 request begins a sample, and its arrival is the sample's time. A block that was refused or not answered leaves its own
 values missing, with the reason; nothing moves into its place. A sample of which nothing was answered is no sample.
 
-Registers that stand side by side are read together, at most 125 at once. A value is
-`(raw * scale + offset)` in the map's unit, brought to the unit of the vocabulary.
-
-Sources: MODBUS Application Protocol Specification V1.1b3; the instruments' manuals are named in their maps.
+What registers mean, and how they are read together, is told by `drivers.register_map`.
 """
 
 import re
-import tomllib
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from functools import cache
-from importlib.resources import files
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic import Field as Setting
 
+from drivers.arrivals import Arrivals
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
-from drivers.units import alike, conversion
+from drivers.register_map import Register, Settings, numbers, plan, shipped, shipped_map
 from tidegate.clock import UNKNOWN, Arrival, TimeSource
-from tidegate.frame import MISSING_INT, Column, Field, Frame, Missing, Reasons, Schema
+from tidegate.frame import MISSING_INT, Column, Frame, Missing, Reasons, Schema
 from tidegate.vocabulary import PARAMETERS
-
-# --- registers as numbers ---------------------------------------------------------------------------------------------
-
-_DTYPES = {
-    "int16": ">i2",
-    "uint16": ">u2",
-    "int32": ">i4",
-    "uint32": ">u4",
-    "int64": ">i8",
-    "float32": ">f4",
-    "float64": ">f8",
-}
-_ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
-Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
-Type = Literal["int16", "uint16", "int32", "uint32", "int64", "float32", "float64"]
-
-
-def _permutation(size: int, order: str) -> list[int]:
-    """Which byte as sent stands at each place of the big-endian number; of 8 bytes the words are ordered likewise."""
-    words = [[i, i + 1] for i in range(0, size, 2)]
-    if order in ("CDAB", "DCBA"):
-        words.reverse()
-    return [i for word in words for i in (reversed(word) if order in ("BADC", "DCBA") else word)]
-
-
-def _numbers(data: npt.NDArray[np.uint8], kind: str, order: str) -> npt.NDArray[Any]:
-    """Bytes (n, size) as n numbers, in the machine's own byte order."""
-    dtype = np.dtype(_DTYPES[kind])
-    placed = np.ascontiguousarray(data[:, _permutation(dtype.itemsize, order)])
-    return placed.view(dtype)[:, 0].astype(dtype.newbyteorder("="))
-
-
-def encode_registers(value: float, kind: Type, order: Order = "ABCD") -> list[int]:
-    """The registers in which a device sends `value`. Raises `OverflowError` where the type cannot hold it."""
-    dtype = np.dtype(_DTYPES[kind])
-    number = np.array([value if dtype.kind == "f" else int(value)], dtype).view(np.uint8)
-    sent = np.empty(dtype.itemsize, np.uint8)
-    sent[_permutation(dtype.itemsize, order)] = number
-    return [int(register) for register in sent.view(">u2")]
-
-
-def decode_registers(registers: Sequence[int], kind: Type, order: Order = "ABCD") -> float | int:
-    """The number that these registers hold: a float32 as the shortest decimal that means it, an integer exactly."""
-    data = np.array(registers, ">u2").view(np.uint8)[None, :]
-    value = _numbers(data, kind, order)[0]
-    return float(str(value)) if value.dtype.kind == "f" else int(value)
-
-
-def decode_all_orders(registers: Sequence[int]) -> dict[str, dict[str, list[float | int]]]:
-    """A block in every reading there is, for people who look for the right one: by type and order, the values that
-    begin at each register (as far as enough registers follow). 16-bit types have only the orders ABCD and BADC."""
-    table: dict[str, dict[str, list[float | int]]] = {}
-    kind: Type
-    for kind in ("int16", "uint16", "int32", "uint32", "float32", "int64", "float64"):
-        width = np.dtype(_DTYPES[kind]).itemsize // 2
-        orders: tuple[Order, ...] = ("ABCD", "BADC") if width == 1 else ("ABCD", "CDAB", "BADC", "DCBA")
-        starts = range(len(registers) - width + 1)
-        table[kind] = {o: [decode_registers(registers[i : i + width], kind, o) for i in starts] for o in orders}
-    return table
-
-
-# --- maps -------------------------------------------------------------------------------------------------------------
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Status(_Table):
-    """Bits of a status register, any of which says that a value is not valid."""
-
-    parameter: str = Setting(description="the register of this map that holds the status")
-    bits: tuple[int, ...] = Setting(min_length=1, description="bit 0 is the least significant")
-
-
-class Register(_Table):
-    """One value: where it stands, how it is written, and what it means."""
-
-    parameter: str = Setting(description="a parameter of the vocabulary; one's own name needs label and unit too")
-    address: int = Setting(ge=0, le=65536, description="as the manual numbers it; `base` says from where it counts")
-    type: Type = Setting(description="how the number is written; 32 bits are two registers, 64 bits four")
-    function: Literal[3, 4] = Setting(3, description="3 reads holding registers, 4 reads input registers")
-    order: Order = Setting("ABCD", description="of the bytes as sent: ABCD big-endian, CDAB words swapped, …")
-    unit: str | None = Setting(None, description="in which the device gives it; default: the parameter's own")
-    scale: float = Setting(1.0, description="the raw number is multiplied by this …")
-    offset: float = Setting(0.0, description="… and this is added, both in the device's unit")
-    resolution: float | None = Setting(None, gt=0, description="least step, in the parameter's unit")
-    invalid: tuple[float, ...] = Setting((), description="raw numbers that mean: no value")
-    status: Status | None = Setting(None, description="status bits that say that the value is not valid")
-    label: str | None = Setting(None, description="what people are to read for a parameter of one's own")
-
-    @field_validator("type", "order", mode="before")
-    @classmethod
-    def _named(cls, value: Any, info: ValidationInfo) -> Any:
-        known = tuple(_DTYPES) if info.field_name == "type" else _ORDERS
-        if value not in known:
-            name = info.data.get("parameter", "?")
-            raise ValueError(
-                f"register {name!r}: {info.field_name} {value!r} is not known; use one of {', '.join(known)}"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        name = f"register {self.parameter!r} at {self.address}"
-        known = PARAMETERS.get(self.parameter)
-        if known is None and (self.label is None or self.unit is None):
-            near = get_close_matches(self.parameter, PARAMETERS, n=3)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise ValueError(f"{name} is not in the vocabulary: {hint}For a parameter of your own give label and unit")
-        if known is not None and conversion(self.unit or known.unit, known.unit) is None:
-            fitting = ", ".join(alike(known.unit))
-            raise ValueError(f"{name}: unit {self.unit!r} cannot become {known.unit}; use one of {fitting}")
-        if self.scale == 0 or not np.isfinite([self.scale, self.offset]).all():
-            raise ValueError(f"{name}: scale and offset must be finite and scale not 0")
-        if known is None and self.resolution is None and self.type.startswith("float"):
-            raise ValueError(
-                f"{name}: give the resolution of {self.type}, in {self.unit}; for example resolution = 0.001"
-            )
-        return self
-
-    @property
-    def width(self) -> int:
-        """In registers of 16 bits."""
-        return np.dtype(_DTYPES[self.type]).itemsize // 2
-
-    @property
-    def linear(self) -> tuple[float, float]:
-        """(factor, offset) from the raw number to the parameter's unit."""
-        known = PARAMETERS.get(self.parameter)
-        factor, offset = (1.0, 0.0) if known is None else conversion(self.unit or known.unit, known.unit) or (1.0, 0.0)
-        return self.scale * factor, self.offset * factor + offset
-
-    @property
-    def field(self) -> Field:
-        """The column that it becomes."""
-        known = PARAMETERS.get(self.parameter)
-        whole = not self.type.startswith("float") and self.linear == (1.0, 0.0)
-        resolution = self.resolution
-        if resolution is None and not self.type.startswith("float"):
-            resolution = float(10.0 ** np.floor(np.log10(abs(self.linear[0])) + 1e-9))
-        if known is None:
-            return Field(self.parameter, self.unit or "1", resolution or 1.0, whole and resolution == 1.0)
-        return Field.of(self.parameter, resolution=1.0 if known.integer else resolution)
-
-
-class Map(_Table):
-    """A device's registers, and how they may be read."""
-
-    title: str
-    registers: tuple[Register, ...] = Setting(min_length=1)
-    kind: str = "modbus"
-    manufacturer: str = "Modbus"
-    models: tuple[str, ...] = ()
-    device: int = Setting(1, ge=0, le=255)
-    base: Literal[0, 1] = 0
-    gap: int = Setting(0, ge=0, le=123)
-    borders: tuple[int, ...] = ()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        names = [r.parameter for r in self.registers]
-        for r in self.registers:
-            name = f"register {r.parameter!r} at {r.address}"
-            if names.count(r.parameter) > 1:
-                raise ValueError(f"{name}: the map has this parameter more than once")
-            if r.address < self.base or r.address - self.base + r.width > 65536:
-                raise ValueError(
-                    f"{name} does not exist: a {r.type} can stand at {self.base} to {65536 + self.base - r.width}"
-                )
-            if r.status is None:
-                continue
-            status = next((s for s in self.registers if s.parameter == r.status.parameter), None)
-            if status is None or status.type.startswith("float") or status.parameter == r.parameter:
-                raise ValueError(
-                    f"{name}: its status {r.status.parameter!r} must be an integer register of the same map"
-                )
-            if not all(0 <= bit < 16 * status.width for bit in r.status.bits):
-                raise ValueError(f"{name}: a {status.type} status has the bits 0 to {16 * status.width - 1}")
-        return self
-
-
-def shipped() -> list[str]:
-    """The names of the maps that come with Tidegate."""
-    return sorted(
-        path.name.removesuffix(".toml") for path in files("drivers.maps").iterdir() if path.name.endswith(".toml")
-    )
-
-
-@cache
-def _shipped_map(name: str) -> Map:
-    return Map.model_validate(tomllib.loads((files("drivers.maps") / f"{name}.toml").read_text("utf-8")))
-
-
-class Settings(DriverSettings):
-    """Which registers to read: a shipped map by its name, or one's own."""
-
-    map: str | None = Setting(None, description="a shipped map")
-    registers: tuple[Register, ...] = Setting((), description="one's own map, instead")
-    kind: str | None = Setting(None, description='the family of instruments, such as "tide_gauge"')
-    device: int | None = Setting(None, ge=0, le=255, description="the device's address on the bus, also called unit id")
-    base: Literal[0, 1] | None = Setting(None, description="whether the manual counts registers from 0 or from 1")
-    gap: int | None = Setting(None, ge=0, le=123, description="unused registers that one read may run across")
-    borders: tuple[int, ...] | None = Setting(None, description="addresses at which a read must begin anew")
-
-    @model_validator(mode="after")
-    def _one_map(self) -> Self:
-        if (self.map is None) == (not self.registers):
-            raise ValueError('give either map = "…" (one of ' + ", ".join(shipped()) + ") or [[registers]] of your own")
-        if self.map is not None and self.map not in shipped():
-            near = get_close_matches(self.map, shipped(), 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"no map is called {self.map!r}; {hint}shipped are: {', '.join(shipped())}")
-        try:
-            self.resolved()
-        except ValidationError as error:
-            told = [detail["msg"].removeprefix("Value error, ") for detail in error.errors()]
-            raise ValueError("; ".join(told)) from None
-        return self
-
-    def resolved(self) -> Map:
-        """The map with this instrument's own settings in it."""
-        own = {
-            name: value
-            for name in ("kind", "device", "base", "gap", "borders")
-            if (value := getattr(self, name)) is not None
-        }
-        if self.map is None:
-            return Map(title="registers of one's own", registers=self.registers, **own)
-        shipped_map = _shipped_map(self.map)
-        return Map.model_validate({**{name: getattr(shipped_map, name) for name in Map.model_fields}, **own})
-
-
-# --- requests ---------------------------------------------------------------------------------------------------------
-
-MOST_REGISTERS = 125
-
-
-class Block(NamedTuple):
-    """`size` registers that are read together; `address` counts from 0, as on the wire."""
-
-    function: int
-    address: int
-    size: int
-
-
-def plan(definition: Map) -> list[Block]:
-    """The reads that fetch all registers of a map, in order of function and address."""
-    blocks: list[Block] = []
-    borders = {border - definition.base for border in definition.borders}
-    spans = sorted({(r.function, r.address - definition.base, r.width) for r in definition.registers})
-    for function, address, width in spans:
-        last = blocks[-1] if blocks else None
-        if last is not None and last.function == function:
-            end = last.address + last.size
-            count = max(end, address + width) - last.address
-            joined = address - end <= definition.gap and count <= MOST_REGISTERS
-            if joined and not any(last.address < border <= address for border in borders):
-                blocks[-1] = Block(function, last.address, count)
-                continue
-        blocks.append(Block(function, address, width))
-    return blocks
-
 
 # --- the driver -------------------------------------------------------------------------------------------------------
 
@@ -330,13 +59,31 @@ class _Sample(NamedTuple):
 
 
 class ModbusMap(Driver):
-    """Reads the registers of a map. Problems: `exception`, `no_answer`, `truncated`, `noise`, `implausible`."""
+    """Reads the registers of a map."""
 
     manufacturer: ClassVar[str] = "Modbus"
     models: ClassVar[tuple[str, ...]] = ("any with a register map",)
     title: ClassVar[str] = "Modbus registers by a map: radar gauges, pressure transmitters, weather stations, loggers"
     Settings: ClassVar[type[DriverSettings]] = Settings
     transports: ClassVar[tuple[str, ...]] = ("modbus",)
+    lines: ClassVar[tuple[str, ...]] = ("9600 8N1", "9600 8E1", "19200 8E1", "19200 8N1")
+    commands: ClassVar[Mapping[str, str]] = {
+        "function 3": "read holding registers: sent at each interval for the map's registers",
+        "function 4": "read input registers: the same",
+    }
+    calibration: ClassVar[str] = "in the device, which gives physical units; `scale` and `offset` of a register correct"
+    problems: ClassVar[Mapping[str, str]] = {
+        "exception": "the device refused to be asked for these registers: another model or firmware, or the manual "
+        "counts from 1; compare the map with the device's manual, and try base = 1",
+        "no_answer": "the device did not answer in time: check its address, wiring, power, baud rate and parity",
+        "truncated": "records of a poll are not all there: the recording was cut, or the gateway was stopped",
+        "noise": "bytes that answer no request of this map: recorded with another map, or damaged",
+        "implausible": "a number that cannot be: it is left out; check the register's type, order, unit and scale",
+        "unit": "the device gives a value in a unit that the map does not know: it is left out; set the device to one "
+        "of the units that the message names",
+        "identity": "at a value's place the device has another quantity: it is left out; take the map of this very "
+        "model, or set up the device as the map expects",
+    }
 
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
         if not isinstance(settings, Settings):
@@ -345,11 +92,11 @@ class ModbusMap(Driver):
         self.map = settings.resolved()
         self.blocks = plan(self.map)
         self._schema = Schema(self.map.kind, tuple(r.field for r in self.map.registers))
-        self._places = {
-            r.parameter: (i, 2 * (address - b.address))
+        self._places = {r.parameter: self._place(r.function, r.address) for r in self.map.registers}
+        self._beside = {
+            (r.parameter, name): self._place(r.function, address)
             for r in self.map.registers
-            for i, b in enumerate(self.blocks)
-            if b.function == r.function and b.address <= (address := r.address - self.map.base) < b.address + b.size
+            for name, address in r.beside.items()
         }
         self._headers = [
             bytes([self.map.device, b.function]) + b.address.to_bytes(2, "big") + b.size.to_bytes(2, "big")
@@ -365,6 +112,15 @@ class ModbusMap(Driver):
         )
         self._offset = 0
         self._renew()
+
+    def _place(self, function: int, address: int) -> tuple[int, int]:
+        """(the block that fetches a register, where in its answer it begins)."""
+        at = address - self.map.base
+        return next(
+            (i, 2 * (at - b.address))
+            for i, b in enumerate(self.blocks)
+            if b.function == function and b.address <= at < b.address + b.size
+        )
 
     def _renew(self) -> None:
         self._pending = b""
@@ -385,6 +141,11 @@ class ModbusMap(Driver):
 
     def poll(self) -> bytes:
         return b"".join(self._headers)
+
+    @classmethod
+    def guesses(cls) -> Sequence[DriverSettings]:
+        """The shipped maps, each at its device's factory address."""
+        return [Settings.model_validate({"map": name}) for name in shipped() if shipped_map(name).registers]
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
         self._pieces.append((self._offset + len(self._pending), at))
@@ -495,19 +256,22 @@ class ModbusMap(Driver):
         codes: dict[str, Reasons] = {}
         for r in self.map.registers:
             i, start = self._places[r.parameter]
-            raw[r.parameter] = _numbers(data[i][:, start : start + 2 * r.width], r.type, r.order)
+            raw[r.parameter] = numbers(data[i][:, start : start + 2 * r.width], r.type, r.order)
             codes[r.parameter] = absent[i]
         problems: list[Problem] = []
         columns: dict[str, Column] = {}
         reasons: dict[str, Reasons] = {}
         for r in self.map.registers:
             missing = codes[r.parameter].copy()
-            if r.status is not None:
+            beside: dict[str, npt.NDArray[Any]] = {}
+            for name in r.beside:
+                i, start = self._beside[r.parameter, name]
+                missing = np.maximum(missing, absent[i])
+                beside[name] = numbers(data[i][:, start : start + 2], "uint16", "ABCD")
+            if r.status is not None and r.status.parameter is not None:
                 missing = np.maximum(missing, codes[r.status.parameter])
-                mask = sum(1 << bit for bit in r.status.bits)
-                flagged = raw[r.status.parameter].astype(np.uint64) & np.uint64(mask) != 0
-                missing[(missing == 0) & flagged] = Missing.INVALID
-            columns[r.parameter], missing = self._column(r, raw[r.parameter], missing, samples, problems)
+                beside["status"] = raw[r.status.parameter]
+            columns[r.parameter], missing = self._column(r, raw[r.parameter], beside, missing, samples, problems)
             if missing.any():
                 reasons[r.parameter] = missing
         time = np.array([s.at.utc_ns for s in samples], np.int64)
@@ -518,16 +282,36 @@ class ModbusMap(Driver):
         self,
         r: Register,
         raw: npt.NDArray[Any],
+        beside: Mapping[str, npt.NDArray[Any]],
         missing: Reasons,
         samples: Sequence[_Sample],
         problems: list[Problem],
     ) -> tuple[Column, Reasons]:
+        def refuse(kind: str, rows: npt.NDArray[np.bool_], why: Missing, message: Callable[[int], str]) -> None:
+            for i in np.flatnonzero(rows).tolist():
+                evidence = b"".join(block for block in samples[i].blocks if isinstance(block, bytes))
+                problems.append(problem(kind, message(i), samples[i].offset, evidence, samples[i].at))
+            missing[rows] = why
+
+        if r.identity is not None:
+            held, wanted = beside["identity"], r.identity.equals
+            other = (missing == 0) & (held != wanted)
+            refuse("identity", other, Missing.UNREADABLE, lambda i: _OTHER.format(r.parameter, wanted, int(held[i])))
+        if r.status is not None:
+            missing[(missing == 0) & r.status.spoils(beside["status"])] = Missing.INVALID
         bad = ~np.isfinite(raw)
         for value in r.invalid:
             with np.errstate(over="ignore"):
                 bad |= raw == (raw.dtype.type(value) if raw.dtype.kind == "f" else value)
         missing[(missing == 0) & bad] = Missing.INVALID
-        factor, offset = r.linear
+        factor, offset = (np.full(len(raw), part) for part in r.linear())
+        if r.unit_code is not None:
+            code, known_units = beside["unit_code"], r.unit_code.codes
+            for number, unit in known_units.items():
+                factor[code == number], offset[code == number] = r.linear(unit)
+            strange = (missing == 0) & ~np.isin(code, list(known_units))
+            wanted_units = ", ".join(f"{number} ({unit})" for number, unit in known_units.items())
+            refuse("unit", strange, Missing.UNREADABLE, lambda i: _UNIT.format(r.parameter, int(code[i]), wanted_units))
         f = self._schema.by_name[r.parameter]
         with np.errstate(all="ignore"):
             values = raw.astype(np.float64) * factor + offset
@@ -535,19 +319,27 @@ class ModbusMap(Driver):
         largest = 2.0**53 * f.resolution
         low, high = known.plausible if known else (-largest, largest)
         wild = (missing == 0) & ~((values >= low) & (values <= high) & (np.abs(values) < largest))
-        for i in np.flatnonzero(wild).tolist():
-            message = (
-                f"{r.parameter} {values[i]:g} {f.unit} is outside {low:g} to {high:g}: left out; "
-                "check the register's type, order and scale"
-            )
-            evidence = b"".join(block for block in samples[i].blocks if isinstance(block, bytes))
-            problems.append(problem("implausible", message, samples[i].offset, evidence, samples[i].at))
-        missing[wild] = Missing.IMPLAUSIBLE
+        refuse(
+            "implausible",
+            wild,
+            Missing.IMPLAUSIBLE,
+            lambda i: _WILD.format(r.parameter, values[i], f.unit, low, high),
+        )
         present = missing == 0
         if not f.integer:
             return np.where(present, np.round(np.where(present, values, 0.0), f.decimals), np.nan), missing
         # Below 2**53 every whole number is a float64 too.
         return np.where(present, np.rint(np.where(present, values, 0.0)).astype(np.int64), MISSING_INT), missing
+
+
+_WILD = "{} {:g} {} is outside {:g} to {:g}: left out; check the register's type, order and scale"
+_UNIT = (
+    "{}: the device gives it in its unit number {}, and the map knows only {}: left out; set the device to one of these"
+)
+_OTHER = (
+    "{}: in its place the device must have its quantity number {}, and has {}: left out; take the map of this model, "
+    "or set up the device as the map expects"
+)
 
 
 class _Output:
@@ -571,14 +363,9 @@ class _Output:
 
     def _flush(self) -> None:
         samples, self._samples = self._samples, []
-        cuts = [i + 1 for i, (a, b) in enumerate(pairwise(samples)) if not _steady(a.at, b.at)]
+        if not samples:
+            return
+        cuts = (np.flatnonzero(Arrivals.of([sample.at for sample in samples]).breaks()) + 1).tolist()
         for begin, end in pairwise([0, *cuts, len(samples)]):
-            if end > begin:
-                frame, problems = self._driver.frame(samples[begin:end])
-                self._out += [*problems, frame]
-
-
-def _steady(a: Arrival, b: Arrival) -> bool:
-    """Whether samples of these arrivals may share a Frame."""
-    step_ns = (b.utc_ns - b.monotonic_ns) - (a.utc_ns - a.monotonic_ns)
-    return a.boot == b.boot and a.disciplined == b.disciplined and abs(step_ns) <= 10_000_000
+            frame, problems = self._driver.frame(samples[begin:end])
+            self._out += [*problems, frame]

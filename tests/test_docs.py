@@ -22,7 +22,7 @@ from central.api import ChangesQuery, LatestQuery, SnapshotQuery
 from central.feed import CHANGES
 from central.qc.settings import DEFAULTS, QcTable
 from drivers import driver as drivers
-from drivers.modbus_map import Register, shipped
+from drivers.register_map import Register, shipped
 from tests.certificates import self_signed
 from tests.tidegate.frames import CTD
 from tests.tidegate.test_codec import GOLDEN

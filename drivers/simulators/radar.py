@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivers.modbus_map import Order, encode_registers
+from drivers.register_map import Order, encode_registers
 from drivers.simulators.simulator import Said, Simulator
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS = 1, 2

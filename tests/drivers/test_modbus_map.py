@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -14,17 +15,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from drivers.driver import Decoded, Problem, load
-from drivers.modbus_map import (
+from drivers.modbus_map import ModbusMap
+from drivers.register_map import (
     Block,
     Map,
-    ModbusMap,
     Order,
+    Settings,
     Type,
     decode_all_orders,
     decode_registers,
     encode_registers,
     plan,
     shipped,
+    shipped_map,
 )
 from drivers.simulators.radar import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, RadarSimulator
 from drivers.simulators.simulator import Mischief
@@ -203,13 +206,223 @@ def test_the_shipped_maps_ask_for_the_registers_of_the_manuals() -> None:
 
 
 def test_every_shipped_map_is_sound() -> None:
-    assert shipped() == ["geolux-lx80", "keller", "keller-early", "vegapuls-61"]
+    by_the_user = {name for name in shipped() if not shipped_map(name).registers}
+    assert by_the_user == {"campbell", "ysi-exo"}
     for name in shipped():
-        driver = modbus(map=name)
+        own = [register(parameter="sea_water_temperature", address=1)] if name in by_the_user else []
+        driver = modbus(map=name, registers=own)
         (schema,) = driver.schemas()
-        assert len(schema.fields) == len(driver.map.registers) > 1
+        assert len(schema.fields) == len(driver.map.registers) > 0
         assert driver.description()["manufacturer"] == driver.map.manufacturer != "Modbus"
+        assert all(re.fullmatch(r"\d+ 8[NEO][12]", line) for line in driver.map.serial)
+    guesses = ModbusMap.guesses()
+    assert {g.map for g in guesses if isinstance(g, Settings)} == set(shipped()) - by_the_user
     assert load("modbus") is ModbusMap
+
+
+# In-Situ: value, then parameter id, units id, quality (Level TROLL, RDO PRO-X, Aqua TROLL 400), or quality, units id,
+# parameter id (RDO Blue, Aqua TROLL 500 and 600); then the off-line value, and 0 for a register that is not asked for.
+
+
+def in_situ(value: float, ident: int, unit: int, quality: int = 0, *, quality_first: bool = False) -> list[int]:
+    three = [quality, unit, ident] if quality_first else [ident, unit, quality]
+    return [*struct.unpack(">HH", struct.pack(">f", value)), *three]
+
+
+def troll(blocks: Sequence[list[int]]) -> list[int]:
+    padded = [register for block in blocks for register in [*block, 0, 0, 0]]
+    return padded[:-3]
+
+
+def test_a_level_troll_is_read_in_whatever_units_it_gives() -> None:
+    driver = modbus(map="level-troll-vented")
+    assert driver.poll().hex() == "010300250015"  # register number 38 is address 37: 21 registers
+    decoded = []
+    for psi, degf, feet in ((1.0, 50.0, 10.0), (-0.5, 68.0, 0.0)):
+        said = troll([in_situ(psi, 2, 17), in_situ(degf, 1, 2), in_situ(feet, 3, 38)])
+        decoded += driver.feed(answer(driver.poll(), said), AT)
+    said = troll([in_situ(12.5, 2, 21), in_situ(10.25, 1, 1), in_situ(1.25, 3, 35)])
+    decoded += driver.feed(answer(driver.poll(), said), AT)
+    assert not problems(decoded)
+    table = list(rows(frames(decoded)))
+    assert [row["sea_water_pressure_due_to_sea_water"] for row in table] == [0.689, -0.345, 0.125]
+    assert [row["sea_water_temperature"] for row in table] == [10.0, 20.0, 10.25]
+    assert [row["depth"] for row in table] == [3.048, 0.0, 1.25]
+
+
+def test_a_value_in_an_unknown_unit_or_of_another_quantity_is_refused_and_never_bent() -> None:
+    driver = modbus(map="level-troll-vented")
+    # mmHg, which the map does not know; a level in the place of the depth; an error with the off-line value.
+    said = troll([in_situ(7.5, 2, 22), in_situ(0.0, 1, 1, quality=3), in_situ(1.5, 5, 35)])
+    decoded = driver.feed(answer(driver.poll(), said), AT)
+    assert sorted(kinds(decoded)) == ["identity", "unit"]
+    told = {p.kind: p.message for p in problems(decoded)}
+    assert "unit number 22, and the map knows only 17 (psi), 18 (Pa)" in told["unit"]
+    assert "must have its quantity number 3, and has 5" in told["identity"]
+    (frame,) = frames(decoded)
+    assert frame.missing("sea_water_pressure_due_to_sea_water")[0] == Missing.UNREADABLE
+    assert frame.missing("sea_water_temperature")[0] == Missing.INVALID
+    assert frame.missing("depth")[0] == Missing.UNREADABLE
+    # One's own register in the map's place makes a level of it.
+    level = register(
+        address=54,
+        identity={"address": 56, "equals": 5},
+        unit_code={"address": 57, "codes": {35: "m", 38: "ft"}},
+    )
+    driver = modbus(map="level-troll-vented", registers=[level])
+    assert [f.name for f in driver.schemas()[0].fields][-2:] == ["depth", LEVEL]
+
+
+@pytest.mark.parametrize(
+    ("map_", "quality_first", "expected"),
+    [("rdo-pro-x", False, (7.1, 28.5, 98.25)), ("rdo-blue", True, (7.1, 28.5, 98.25))],
+)
+def test_both_layouts_of_in_situ_are_read_and_not_taken_for_each_other(
+    map_: str, quality_first: bool, expected: tuple[float, ...]
+) -> None:
+    names = (
+        "mass_concentration_of_oxygen_in_sea_water",
+        "sea_water_temperature",
+        "fractional_saturation_of_oxygen_in_sea_water",
+    )
+
+    def said(first: bool) -> list[int]:
+        numbers = ((7100.0, 20, 118), (28.5, 1, 1), (98.25, 21, 177))
+        return troll([in_situ(*block, quality_first=first) for block in numbers])
+
+    driver = modbus(map=map_)
+    assert driver.poll().hex() == "010300250015"
+    (row,) = rows(frames(driver.feed(answer(driver.poll(), said(quality_first)), AT)))
+    assert tuple(row[name] for name in names) == expected
+    decoded = driver.feed(answer(driver.poll(), said(not quality_first)), AT)
+    assert all(frame.missing(name).all() for frame in frames(decoded) for name in names)
+    assert kinds(decoded) == ["identity"] * 3
+
+
+def test_an_aqua_troll_600_is_read_where_its_manual_puts_each_parameter() -> None:
+    driver = modbus(map="aqua-troll-600")
+    # Parameter n stands at register 5451 + 7 (n - 1): 1, 9, 10, 12, 17, 19, 20, 21.
+    assert [int.from_bytes(r[2:4], "big") for r in requests(driver)] == [
+        5450 + 7 * (n - 1) for n in (1, 9, 10, 12, 17, 19, 20, 21)
+    ]
+    numbers: tuple[tuple[float, int, int], ...] = (
+        (29.1, 1, 1),
+        (48000.0, 9, 65),
+        (45.5, 10, 66),
+        (32.5, 12, 97),
+        (8.05, 17, 145),
+        (201.5, 19, 162),
+    )
+    numbers += ((6.25, 20, 117), (97.5, 21, 177))
+    data = b"".join(
+        answer(request, in_situ(*block, quality_first=True))
+        for request, block in zip(requests(driver), numbers, strict=True)
+    )
+    (row,) = rows(frames(driver.feed(data, AT)))
+    values = [29.1, 4.8, 4.55, 32.5, 8.05, 201.5, 6.25, 97.5]
+    assert list(row.values())[1:] == pytest.approx(values, abs=1e-9)
+
+
+def test_a_leveline_ctd_is_read_by_the_table_of_its_manual() -> None:
+    driver = modbus(map="aquaread-leveline-ctd")
+    assert driver.poll().hex() == "01040000000a"
+    said = [2655, *divmod(11325, 65536), *divmod(51234, 65536), 0, 47000, *divmod(49876, 65536), 3345]
+    (row,) = rows(frames(driver.feed(answer(driver.poll(), said), AT)))
+    assert list(row.values())[1:] == [26.55, 11.325, 5.1234, 4.9876, 33.45]
+
+
+@pytest.mark.parametrize(
+    ("map_", "asks", "floats", "expected"),
+    [
+        ("yosemitech-do", "010326000004", (23.156, 0.975), {"fractional_saturation_of_oxygen_in_sea_water": 97.5}),
+        ("yosemitech-turbidity", "010326000005", (23.156, 12.5), {"sea_water_turbidity": 12.5}),
+        ("yosemitech-conductivity", "010326000005", (23.156, 1.388), {"sea_water_electrical_conductivity": 0.1388}),
+        (
+            "yosemitech-chlorophyll",
+            "010326000005",
+            (23.156, 3.25),
+            {"mass_concentration_of_chlorophyll_in_sea_water": 3.25},
+        ),
+    ],
+)
+def test_yosemitech_probes_are_read_as_others_read_them(
+    map_: str, asks: str, floats: tuple[float, ...], expected: dict[str, float]
+) -> None:
+    # 23.156 degC and 1.388 mS/cm are what EnviroDIY's program printed of a Y520 (Results-1solution.txt).
+    driver = modbus(map=map_)
+    assert driver.poll().hex() == asks
+    payload = struct.pack("<2f", *floats)
+    error = driver.poll()[5] == 5
+    decoded = driver.feed(driver.poll() + payload + (b"\0\0" if error else b""), AT)
+    (row,) = rows(frames(decoded))
+    assert {k: v for k, v in row.items() if k != "time"} == {"sea_water_temperature": 23.156, **expected}
+    if error:
+        (frame,) = frames(driver.feed(driver.poll() + payload + b"\x02\0", AT))
+        assert all(frame.missing(name)[0] == Missing.INVALID for name in frame.columns)
+
+
+def test_a_radar_that_does_not_work_gives_no_level_though_its_waves_are_kept() -> None:
+    driver = modbus(map="geolux-lx80-waves")
+    asked = requests(driver)
+    assert [r.hex() for r in asked] == [
+        "010300010001", "0103001e0001", "010300200001", "010300290001", "010300330005",
+    ]  # fmt: skip
+    said = ([4567], [1], [0xFFFE], [35], [612, 598, 603, 43, 41])
+    decoded = driver.feed(b"".join(map(answer, asked, said)), AT)
+    (row,) = rows(frames(decoded))
+    assert list(row.values())[1:] == [4.567, -0.002, 0.035, 0.612, 0.598, 0.603, 4.3, 4.1]
+    decoded = driver.feed(b"".join(map(answer, asked, (said[0], [0], *said[2:]))), AT)
+    (row,) = rows(frames(decoded))
+    assert list(row.values())[1:] == [None, None, None, 0.612, 0.598, 0.603, 4.3, 4.1]
+
+
+def test_a_loggers_floats_need_no_more_than_their_names_and_places() -> None:
+    own = [
+        {"parameter": "sea_water_temperature", "address": 1},
+        {"parameter": "air_pressure", "address": 3, "unit": "kPa"},
+    ]
+    driver = modbus(map="campbell", registers=own)
+    assert driver.poll().hex() == "010300000004"
+    floats = struct.pack(">2f", 28.25, 100.9375)
+    said = floats[2:4] + floats[0:2] + floats[6:8] + floats[4:6]
+    (row,) = rows(frames(driver.feed(driver.poll() + said, AT)))
+    assert (row["sea_water_temperature"], row["air_pressure"]) == (28.25, 1009.38)
+    straight = modbus(map="campbell", registers=own, order="ABCD")
+    (row,) = rows(frames(straight.feed(straight.poll() + floats, AT)))
+    assert row["sea_water_temperature"] == 28.25
+
+
+def test_an_exo_whose_set_up_was_changed_cannot_bend_the_data() -> None:
+    own = [
+        {
+            "parameter": name,
+            "address": 384 + 2 * i,
+            "identity": {"address": 128 + i, "equals": code},
+            "status": {"address": 256 + i, "good": [0]},
+        }
+        for i, (name, code) in enumerate((("sea_water_temperature", 1), ("sea_water_practical_salinity", 12)))
+    ]
+    driver = modbus(map="ysi-exo", registers=own)
+    types, states, values = requests(driver)
+    assert (types.hex(), states.hex(), values.hex()) == ("010300800002", "010301000002", "010301800004")
+    floats = [*encode_registers(28.5, "float32", "CDAB"), *encode_registers(33.25, "float32", "CDAB")]
+    good = answer(types, [1, 12]) + answer(states, [0, 0]) + answer(values, floats)
+    (row,) = rows(frames(driver.feed(good, AT)))
+    assert (row["sea_water_temperature"], row["sea_water_practical_salinity"]) == (28.5, 33.25)
+    swapped = answer(types, [12, 1]) + answer(states, [0, 2]) + answer(values, floats)
+    decoded = driver.feed(swapped, AT)
+    (frame,) = frames(decoded)
+    assert frame.missing("sea_water_temperature")[0] == Missing.UNREADABLE
+    assert frame.missing("sea_water_practical_salinity")[0] != 0
+
+
+def test_a_recording_that_knows_no_boot_is_one_frame() -> None:
+    driver = modbus(map="vegapuls-61")
+    said = [*encode_registers(0, "uint32"), *encode_registers(1.5, "float32")]
+    pieces_ = [(answer(driver.poll(), said), Arrival(AT.utc_ns + i * 10**9, 0, "", False)) for i in range(5)]
+    assert sum(len(f) for f in frames(driver.feed_all(pieces_))) == 5
+    decoded = driver.feed(b"".join(data for data, _ in pieces_), UNKNOWN)
+    assert [len(f) for f in frames(decoded)] == [5]
 
 
 # --- samples ----------------------------------------------------------------------------------------------------------
@@ -498,7 +711,15 @@ def test_a_plan_reads_every_register_whole_and_runs_across_no_border(
     ("values", "says"),
     [
         ({}, "give either map"),
-        ({"map": "keller", "registers": [register()]}, "give either map"),
+        ({"map": "campbell"}, "name the [[registers]]"),
+        ({"registers": [{"parameter": LEVEL, "address": 1}]}, "type"),
+        ({"map": "keller", "registers": [register(type="int61")]}, "type 'int61' is not known"),
+        ({"registers": [register(status={"bits": [0]})]}, "either the parameter that holds it or its address"),
+        ({"registers": [register(status={"address": 9, "bits": [0], "good": [1]})]}, "or good numbers"),
+        ({"registers": [register(status={"address": 9, "bits": [16]})]}, "a uint16 status has the bits 0 to 15"),
+        ({"registers": [register(status={"address": 65536, "good": [0]})]}, "its status at 65536 does not exist"),
+        ({"registers": [register(unit_code={"address": 9, "codes": {1: "psi"}})]}, "unit 'psi' cannot become m"),
+        ({"registers": [register(unit="cm", unit_code={"address": 9, "codes": {1: "m"}})]}, "give either its unit or"),
         ({"map": "vegapuls61"}, "did you mean 'vegapuls-61'"),
         ({"map": "../x"}, "no map is called"),
         (

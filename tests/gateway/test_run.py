@@ -22,8 +22,9 @@ import pytest
 from demo import archive
 from demo.ledger import Comparison, Said, compare, read_ledger
 from drivers.driver import Driver
-from drivers.modbus_map import ModbusMap, Settings
+from drivers.modbus_map import ModbusMap
 from drivers.nmea.nmea0183 import Nmea0183
+from drivers.register_map import Settings
 from drivers.seabird.sbe37 import Sbe37
 from drivers.trdi.pd0 import Pd0
 from gateway.config import load
