@@ -10,18 +10,17 @@ Nothing else is ever sent, and each hail that was is told. Modbus slaves are loo
 """
 
 import asyncio
-import json
 import math
 import time
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from drivers.driver import Driver, DriverSettings, Problem
+from drivers.driver import Driver, DriverSettings
 from gateway.config import ModbusRtuPort, ModbusTcpPort, Parity, Port, SerialPort, UdpPort
+from gateway.found import Found, PortUnusable, Tell, silent
 from gateway.guard import Guarded
 from gateway.ports import stable_name
 from gateway.recognise import ENOUGH, Guess, guesses, half_known, installed
@@ -49,38 +48,6 @@ _ANSWERING_AMID_S = 2.5
 _OPEN_S = 12.0
 
 Pieces = list[tuple[bytes, Arrival]]
-Tell = Callable[[str], None]
-
-
-class PortUnusable(OSError):
-    """The port cannot be opened, or broke; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An instrument on a port, and what is to stand in the gateway's file for it.
-
-    `interval_s` is how far apart its samples were, None where that was not seen. `frames` and `problems` are what was
-    decoded while probing, `told` what the instrument said of itself.
-    """
-
-    port: Port
-    driver: str
-    settings: DriverSettings
-    confidence: float
-    interval_s: float | None
-    frames: tuple[Frame, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    told: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def samples(self) -> int:
-        """How many samples were decoded."""
-        return sum(map(len, self.frames))
-
-
-def silent(_: str) -> None:
-    """Tells nobody."""
 
 
 async def probe(port: Port, *, listen_s: float = LISTEN_S, tell: Tell = silent, now: Tell = silent) -> list[Found]:
@@ -377,50 +344,3 @@ def interval_s(frames: Sequence[Frame]) -> float | None:
 
 _TOGETHER_S = 0.002
 _USUAL_S = (0.02, 0.05, 0.1, 0.125, 0.2, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 10.0, 12.0, 15.0, 20.0, 30.0, 60.0)
-
-
-# ---- as a table of the gateway's file --------------------------------------------------------------------------------
-
-
-def toml(name: str, found: Found) -> str:
-    """The table of the gateway's file for what was found, as the instrument `name`."""
-    lines = [f"[instruments.{name}]", f"driver = {_value(found.driver)}"]
-    if found.interval_s is None:
-        lines.append(f"interval_s = {_ASK_EVERY_S}  # not seen while probing: put how often it measures, or is to")
-    else:
-        lines.append(f"interval_s = {_value(float(found.interval_s))}")
-    lines.append(f"port = {_value(_port_table(found.port))}")
-    settings = found.settings.model_dump(mode="json", exclude_defaults=True)
-    if settings:
-        lines.append(f"settings = {_value(settings)}")
-    return "\n".join(lines) + "\n"
-
-
-_ASK_EVERY_S = 10.0
-_ALWAYS = frozenset({"serial", "tcp", "udp", "modbus_tcp", "modbus_rtu", "baud"})
-
-
-def _port_table(port: Port) -> dict[str, Any]:
-    table = {}
-    for key, info in type(port).model_fields.items():
-        value = getattr(port, key)
-        if key in _ALWAYS or value != info.default:
-            table[key] = value if isinstance(value, int | float) else str(value)
-    return table
-
-
-def _value(value: Any) -> str:
-    """`value` as TOML, on one line."""
-    if isinstance(value, Mapping):
-        items = (f"{_key(key)} = {_value(item)}" for key, item in value.items() if item is not None)
-        return "{ " + ", ".join(items) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    # What JSON writes of texts, numbers and truths is TOML too, but for the one letter that TOML wants escaped.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(key: str) -> str:
-    return key if key.isascii() and key.replace("_", "").replace("-", "").isalnum() else _value(key)
