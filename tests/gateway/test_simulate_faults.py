@@ -293,13 +293,13 @@ def test_a_value_drifts_by_the_hour(way: Way) -> None:
     before, heard = clean(WAYS.index(way)), run(way, ["mischief.drift_per_h=60"])
     agree(heard)
     name = build(way[0], None, way[2]).spoils.split()[0]
-    pairs = [
-        (a.values.get(name), b.values.get(name), b) for (a, _), (b, _) in zip(before.said, heard.said, strict=True)
-    ]
-    numbers = [pair for pair in pairs if isinstance(pair[0], float) and isinstance(pair[1], float)]
-    if numbers and way[0] not in ("paroscientific", "ship"):  # in their own unit, and turning round
-        right, wrong, said = numbers[-1]
-        assert wrong - right == pytest.approx((said.at_ns - heard.said[0][0].at_ns) / 6e10, abs=0.1)
+    drifts: list[tuple[float, Said]] = []
+    for (right, _), (wrong, _) in zip(before.said, heard.said, strict=True):
+        if isinstance(right.values.get(name), float) and isinstance(wrong.values.get(name), float):
+            drifts.append((wrong.values[name] - right.values[name], wrong))
+    if drifts and way[0] not in ("paroscientific", "ship"):  # in a unit of its own; a heading that turns round
+        by, said = drifts[-1]
+        assert by == pytest.approx((said.at_ns - heard.said[0][0].at_ns) / 6e10, abs=0.1)
     assert [a.values for a, _ in before.said] != [b.values for b, _ in heard.said]
     assert {said.mischief for said, _ in heard.said} == {"", "drift"}
 
