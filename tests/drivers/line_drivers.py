@@ -49,18 +49,18 @@ def kinds(decoded: Sequence[Decoded]) -> list[str]:
 
 
 def cut_anywhere(cls: type[Driver], stream: bytes, given: Mapping[str, Any] | None, cuts: Iterable[int]) -> None:
-    """Cutting must not matter; what is found goes over the wire and back without loss."""
+    """Cutting must not matter, nor whether pieces come one by one or many at once; what is found goes over the wire and
+    back without loss."""
+    cuts = sorted(cuts)
     whole, cut = decode(cls, stream, given), decode(cls, stream, given, cuts)
     assert samples(cut) == samples(whole)
     assert problems(cut) == problems(whole)
     for frame in frames(whole):
         back = decode_frame(encode_frame(frame), {frame.schema.id: frame.schema})
         assert samples([back]) == samples([frame])
-
-
-def all_at_once(cls: type[Driver], stream: bytes, given: Mapping[str, Any] | None = None) -> None:
-    """`feed_all` of stamped lines gives what `feed` gives."""
-    pieces = [(line, Arrival(START_NS + i, 0, "", False)) for i, line in enumerate(stream.splitlines(keepends=True))]
+    pieces = [
+        (stream[a:b], Arrival(START_NS + i, 0, "", False)) for i, (a, b) in enumerate(pairwise([0, *cuts, len(stream)]))
+    ]
     one, many = (cls("it", cls.Settings.model_validate(given or {})) for _ in range(2))
     fed = [d for data, at in pieces for d in one.feed(data, at)] + one.finish()
     together = many.feed_all(pieces) + many.finish()

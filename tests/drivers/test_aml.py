@@ -16,7 +16,6 @@ from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.line_drivers import (
     PROBABLE,
     START_NS,
-    all_at_once,
     column,
     conversation,
     cut_anywhere,
@@ -169,9 +168,8 @@ def test_cutting_never_matters(cuts: set[int]) -> None:
     cut_anywhere(Aml, STREAM, None, cuts)
 
 
-def test_bytes_one_by_one_and_lines_all_at_once() -> None:
+def test_bytes_one_by_one() -> None:
     cut_anywhere(Aml, STREAM, None, range(1, len(STREAM)))
-    all_at_once(Aml, STREAM)
     decoded = decode(Aml, STREAM)
     assert kinds(decoded) == ["columns", "columns", "checksum", "implausible", "noise", "truncated"]
     assert len(times(decoded)) == 9

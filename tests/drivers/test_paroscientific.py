@@ -15,7 +15,6 @@ from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.line_drivers import (
     PROBABLE,
     START_NS,
-    all_at_once,
     column,
     conversation,
     cut_anywhere,
@@ -162,10 +161,9 @@ def test_cutting_never_matters(data: st.DataObject) -> None:
         cut_anywhere(Paroscientific, stream, given_, data.draw(st.sets(st.integers(0, len(stream)), max_size=30)))
 
 
-def test_bytes_one_by_one_and_lines_all_at_once() -> None:
+def test_bytes_one_by_one() -> None:
     for stream, given_ in ((STREAM, None), (POLLED, ALL)):
         cut_anywhere(Paroscientific, stream, given_, range(1, len(stream)))
-        all_at_once(Paroscientific, stream, given_)
     assert kinds(decode(Paroscientific, STREAM)) == ["syntax", "noise", "truncated"]
     assert len(times(decode(Paroscientific, STREAM))) == 6
 

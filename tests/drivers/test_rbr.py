@@ -18,7 +18,6 @@ from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.line_drivers import (
     PROBABLE,
     START_NS,
-    all_at_once,
     column,
     conversation,
     cut_anywhere,
@@ -292,9 +291,8 @@ def test_cutting_never_matters(cuts: set[int]) -> None:
     cut_anywhere(Rbr, STREAM, CTD, cuts)
 
 
-def test_bytes_one_by_one_and_lines_all_at_once() -> None:
+def test_bytes_one_by_one() -> None:
     cut_anywhere(Rbr, STREAM, CTD, range(1, len(STREAM)))
-    all_at_once(Rbr, STREAM, CTD)
     decoded = decode(Rbr, STREAM, CTD)
     assert kinds(decoded) == ["syntax", "noise", "implausible", "truncated"]
     assert len(times(decoded)) == 9

@@ -16,7 +16,6 @@ from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.line_drivers import (
     PROBABLE,
     START_NS,
-    all_at_once,
     column,
     conversation,
     cut_anywhere,
@@ -178,9 +177,8 @@ def test_cutting_never_matters(cuts: set[int]) -> None:
     cut_anywhere(Valeport, STREAM, CTD, cuts)
 
 
-def test_bytes_one_by_one_and_lines_all_at_once() -> None:
+def test_bytes_one_by_one() -> None:
     cut_anywhere(Valeport, STREAM, CTD, range(1, len(STREAM)))
-    all_at_once(Valeport, STREAM, CTD)
     decoded = decode(Valeport, STREAM, CTD)
     assert kinds(decoded) == ["checksum", "noise"]
     assert len(times(decoded)) == 9  # the last line has its checksum, so it is whole

@@ -120,7 +120,9 @@ def test_oxygen_of_an_upload(pressure: bool) -> None:
     ]
     decoded = decode(Sbe37, b"".join(lines), {"coefficients": k})
     assert len(times(decoded)) == len(ROWS)
-    assert column(decoded, "temperature_of_sensor_for_oxygen_in_sea_water") == pytest.approx(ROWS[:, 5].tolist(), abs=1.1e-4)
+    assert column(decoded, "temperature_of_sensor_for_oxygen_in_sea_water") == pytest.approx(
+        ROWS[:, 5].tolist(), abs=1.1e-4
+    )
     assert column(decoded, "oxygen_phase_delay") == ROWS[:, 3].tolist()
     if not pressure:
         # Water that conducts nothing, at the surface: as good as the row's own, which are 0.01 in salinity.

@@ -465,12 +465,6 @@ def test_one_damaged_byte_costs_its_line_alone(at: int, byte: int) -> None:
     assert [(offset, size) for _, offset, size in problems(decoded)] == [(len(TIDE), len(TIDE) - 2)]
 
 
-@PROBABLE
-@given(st.binary(max_size=2000), st.integers(0, 2000))
-def test_random_bytes_give_no_sample(noise: bytes, cut: int) -> None:
-    assert not frames(decode(noise, [min(cut, len(noise))]))
-
-
 def test_frames_end_where_the_boot_changes() -> None:
     driver = Sbe26plus("gauge")
     first, booted = Arrival(START_NS, 1_000, "a", True), Arrival(START_NS + 10**9, 1_000, "b", True)

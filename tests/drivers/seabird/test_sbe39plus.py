@@ -20,7 +20,6 @@ from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.line_drivers import (
     PROBABLE,
     START_NS,
-    all_at_once,
     column,
     cut_anywhere,
     decode,
@@ -171,8 +170,7 @@ def test_cutting_never_matters(cuts: set[int]) -> None:
     cut_anywhere(Sbe39plus, STREAM, {"coefficients": K}, cuts)
 
 
-def test_many_pieces_at_once_give_the_same() -> None:
-    all_at_once(Sbe39plus, STREAM, {"coefficients": K})
+def test_what_is_wrong_in_a_stream_is_told_in_its_place() -> None:
     decoded = decode(Sbe39plus, STREAM, {"coefficients": K})
     assert kinds(decoded)[:2] == ["noise", "truncated"]
     assert len(times(decoded)) == 7

@@ -19,7 +19,6 @@ from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.line_drivers import (
     PROBABLE,
     START_NS,
-    all_at_once,
     column,
     cut_anywhere,
     decode,
@@ -132,16 +131,6 @@ STREAM = LINE * 3 + b"S>DS\r\nSBE45 V 1.1b  SERIAL NO. 1258\r\nnot logging data\
 def test_cutting_never_matters(cuts: set[int]) -> None:
     cut_anywhere(Sbe45, STREAM, None, cuts)
     assert kinds(decode(Sbe45, STREAM)) == ["noise", "truncated"]
-
-
-def test_many_pieces_at_once_give_the_same() -> None:
-    all_at_once(Sbe45, STREAM)
-
-
-@PROBABLE
-@given(st.binary(max_size=2000))
-def test_random_bytes_give_no_sample(noise: bytes) -> None:
-    assert not frames(decode(Sbe45, noise))
 
 
 @PROBABLE

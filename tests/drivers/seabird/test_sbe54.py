@@ -14,7 +14,6 @@ from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.line_drivers import (
     PROBABLE,
     START_NS,
-    all_at_once,
     column,
     cut_anywhere,
     decode,
@@ -113,16 +112,9 @@ def test_cutting_never_matters(cuts: set[int]) -> None:
     cut_anywhere(Sbe54, STREAM, None, cuts)
 
 
-def test_many_pieces_at_once_give_the_same() -> None:
-    all_at_once(Sbe54, STREAM)
+def test_what_is_wrong_in_a_stream_is_told_in_its_place() -> None:
     assert "truncated" in kinds(decode(Sbe54, STREAM))
     assert len(samples(decode(Sbe54, STREAM))) == 6
-
-
-@PROBABLE
-@given(st.binary(max_size=2000))
-def test_random_bytes_give_no_sample(noise: bytes) -> None:
-    assert not frames(decode(Sbe54, noise))
 
 
 @PROBABLE

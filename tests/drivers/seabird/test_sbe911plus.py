@@ -22,7 +22,7 @@ from drivers.seabird.sbe911plus import (
 )
 from drivers.simulators.sbe911plus import Sbe911plusSimulator, xmlcon
 from tests.drivers.decoded import frames, problems, samples
-from tests.drivers.line_drivers import PROBABLE, START_NS, all_at_once, column, cut_anywhere, decode, found_all, times
+from tests.drivers.line_drivers import PROBABLE, START_NS, column, cut_anywhere, decode, found_all, times
 from tidegate.clock import Arrival, TimeSource
 from tidegate.frame import Missing
 
@@ -242,16 +242,6 @@ def stream() -> bytes:
 @given(st.sets(st.integers(0, len(stream())), max_size=30))
 def test_cutting_never_matters(given_file: dict[str, Any], cuts: set[int]) -> None:
     cut_anywhere(Sbe911plus, stream(), given_file, cuts)
-
-
-def test_many_pieces_at_once_give_the_same(given_file: dict[str, Any]) -> None:
-    all_at_once(Sbe911plus, stream(), given_file)
-
-
-@PROBABLE
-@given(st.binary(max_size=2000))
-def test_random_bytes_give_no_sample(given_file: dict[str, Any], noise: bytes) -> None:
-    assert not frames(decode(Sbe911plus, noise, given_file))
 
 
 @PROBABLE

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from drivers.driver import load
 from drivers.seabird.seafet import SeaFet
 from tests.drivers.decoded import frames, problems, samples
-from tests.drivers.line_drivers import PROBABLE, all_at_once, column, cut_anywhere, decode, kinds, times
+from tests.drivers.line_drivers import PROBABLE, column, cut_anywhere, decode, kinds, times
 from tidegate.clock import UNKNOWN, isoformat
 from tidegate.frame import Missing
 
@@ -127,15 +127,8 @@ def test_cutting_never_matters(cuts: set[int]) -> None:
     cut_anywhere(SeaFet, STREAM, None, cuts)
 
 
-def test_many_pieces_at_once_give_the_same() -> None:
-    all_at_once(SeaFet, STREAM)
+def test_what_is_wrong_in_a_stream_is_told_in_its_place() -> None:
     assert kinds(decode(SeaFet, STREAM)) == ["noise", "implausible", "truncated"]
-
-
-@PROBABLE
-@given(st.binary(max_size=2000))
-def test_random_bytes_give_no_sample(noise: bytes) -> None:
-    assert not frames(decode(SeaFet, noise))
 
 
 @PROBABLE
