@@ -21,11 +21,11 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic import Field as Setting
 
 from drivers.driver import DriverSettings
-from drivers.units import alike, conversion
+from drivers.quantity import Quantity, Table
 from tidegate.frame import Field
 from tidegate.vocabulary import PARAMETERS
 
@@ -45,7 +45,7 @@ Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 Type = Literal["int16", "uint16", "int32", "uint32", "int64", "float32", "float64"]
 
 
-def permutation(size: int, order: str) -> list[int]:
+def _permutation(size: int, order: str) -> list[int]:
     """Which byte as sent stands at each place of the big-endian number; of 8 bytes the words are ordered likewise."""
     words = [[i, i + 1] for i in range(0, size, 2)]
     if order in ("CDAB", "DCBA"):
@@ -56,7 +56,7 @@ def permutation(size: int, order: str) -> list[int]:
 def numbers(data: npt.NDArray[np.uint8], kind: str, order: str) -> npt.NDArray[Any]:
     """Bytes (n, size) as n numbers, in the machine's own byte order."""
     dtype = np.dtype(DTYPES[kind])
-    placed = np.ascontiguousarray(data[:, permutation(dtype.itemsize, order)])
+    placed = np.ascontiguousarray(data[:, _permutation(dtype.itemsize, order)])
     return placed.view(dtype)[:, 0].astype(dtype.newbyteorder("="))
 
 
@@ -65,7 +65,7 @@ def encode_registers(value: float, kind: Type, order: Order = "ABCD") -> list[in
     dtype = np.dtype(DTYPES[kind])
     number = np.array([value if dtype.kind == "f" else int(value)], dtype).view(np.uint8)
     sent = np.empty(dtype.itemsize, np.uint8)
-    sent[permutation(dtype.itemsize, order)] = number
+    sent[_permutation(dtype.itemsize, order)] = number
     return [int(register) for register in sent.view(">u2")]
 
 
@@ -92,14 +92,10 @@ def decode_all_orders(registers: Sequence[int]) -> dict[str, dict[str, list[floa
 # --- maps -------------------------------------------------------------------------------------------------------------
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 _BESIDE = "where it stands: 16 bits, big-endian, read with the same function as the value"
 
 
-class Status(_Table):
+class Status(Table):
     """A register that says whether a value is valid: by its bits, or by the number that it holds."""
 
     parameter: str | None = Setting(None, description="the register of this map that holds the status")
@@ -124,14 +120,14 @@ class Status(_Table):
         return spoilt
 
 
-class UnitCode(_Table):
+class UnitCode(Table):
     """A register that says in which unit the device gives a value."""
 
     address: int = Setting(ge=0, le=65536, description=_BESIDE)
     codes: Mapping[int, str] = Setting(min_length=1, description="the unit that each number means")
 
 
-class Identity(_Table):
+class Identity(Table):
     """A register that says which quantity a value is."""
 
     address: int = Setting(ge=0, le=65536, description=_BESIDE)
@@ -142,25 +138,18 @@ def _type_may_stand_once(schema: dict[str, Any]) -> None:
     schema["required"].remove("type")
 
 
-class Register(_Table):
+class Register(Quantity):
     """One value: where it stands, how it is written, and what it means."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_type_may_stand_once)
 
-    parameter: str = Setting(description="a parameter of the vocabulary; one's own name needs label and unit too")
     address: int = Setting(ge=0, le=65536, description="as the manual numbers it; `base` says from where it counts")
     type: Type = Setting(description="how the number is written; 32 bits are two registers, 64 bits four")
     function: Literal[3, 4] = Setting(3, description="3 reads holding registers, 4 reads input registers")
     order: Order = Setting("ABCD", description="of the bytes as sent: ABCD big-endian, CDAB words swapped, …")
-    unit: str | None = Setting(None, description="in which the device gives it; default: the parameter's own")
-    scale: float = Setting(1.0, description="the raw number is multiplied by this …")
-    offset: float = Setting(0.0, description="… and this is added, both in the device's unit")
-    resolution: float | None = Setting(None, gt=0, description="least step, in the parameter's unit")
-    invalid: tuple[float, ...] = Setting((), description="raw numbers that mean: no value")
     status: Status | None = Setting(None, description="a register that says whether the value is valid")
     unit_code: UnitCode | None = Setting(None, description="a register that says in which unit the value is")
     identity: Identity | None = Setting(None, description="a register that says which quantity the value is")
-    label: str | None = Setting(None, description="what people are to read for a parameter of one's own")
 
     @field_validator("type", "order", mode="before")
     @classmethod
@@ -175,25 +164,21 @@ class Register(_Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        name = f"register {self.parameter!r} at {self.address}"
-        known = PARAMETERS.get(self.parameter)
-        if known is None and (self.label is None or self.unit is None):
-            near = get_close_matches(self.parameter, PARAMETERS, n=3)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise ValueError(f"{name} is not in the vocabulary: {hint}For a parameter of your own give label and unit")
-        if known is not None and self.unit is not None and self.unit_code is not None:
-            raise ValueError(f"{name}: give either its unit or the register that tells it (unit_code)")
-        for unit in (self.unit,) if self.unit_code is None else self.unit_code.codes.values():
-            if conversion(unit or self.target, self.target) is None:
-                fitting = ", ".join(alike(self.target))
-                raise ValueError(f"{name}: unit {unit!r} cannot become {self.target}; use one of {fitting}")
-        if self.scale == 0 or not np.isfinite([self.scale, self.offset]).all():
-            raise ValueError(f"{name}: scale and offset must be finite and scale not 0")
-        if known is None and self.resolution is None and self.type.startswith("float"):
+        if self.unit_code is not None:
+            if self.parameter in PARAMETERS and self.unit is not None:
+                raise ValueError(f"{self.named}: give either its unit or the register that tells it (unit_code)")
+            for unit in self.unit_code.codes.values():
+                self.convertible(unit)
+        if self.parameter not in PARAMETERS and self.resolution is None and self.type.startswith("float"):
             raise ValueError(
-                f"{name}: give the resolution of {self.type}, in {self.unit}; for example resolution = 0.001"
+                f"{self.named}: give the resolution of {self.type}, in {self.unit}; for example resolution = 0.001"
             )
         return self
+
+    @property
+    def named(self) -> str:
+        """How messages call it."""
+        return f"register {self.parameter!r} at {self.address}"
 
     @property
     def width(self) -> int:
@@ -201,22 +186,10 @@ class Register(_Table):
         return np.dtype(DTYPES[self.type]).itemsize // 2
 
     @property
-    def target(self) -> str:
-        """The unit that it is brought to."""
-        known = PARAMETERS.get(self.parameter)
-        return known.unit if known is not None else self.unit or "1"
-
-    @property
     def beside(self) -> dict[str, int]:
         """The registers that tell about the value: their addresses, by what each tells."""
         told = {"status": self.status, "unit_code": self.unit_code, "identity": self.identity}
         return {name: side.address for name, side in told.items() if side is not None and side.address is not None}
-
-    def linear(self, unit: str | None = None) -> tuple[float, float]:
-        """(factor, offset) from the raw number to the parameter's unit, the device giving it in `unit`."""
-        given = unit or self.unit or self.target
-        factor, offset = conversion(given, self.target) or (1.0, 0.0)
-        return self.scale * factor, self.offset * factor + offset
 
     @property
     def field(self) -> Field:
@@ -240,7 +213,7 @@ def _spread(values: Any, type_: Any, order: Any) -> Any:
     return {**values, "registers": [{**once, **r} if isinstance(r, Mapping) else r for r in registers]}
 
 
-class Map(_Table):
+class Map(Table):
     """A device's registers, and how they may be read."""
 
     title: str
@@ -268,7 +241,7 @@ class Map(_Table):
     def _consistent(self) -> Self:
         names = [r.parameter for r in self.registers]
         for r in self.registers:
-            name = f"register {r.parameter!r} at {r.address}"
+            name = r.named
             if names.count(r.parameter) > 1:
                 raise ValueError(f"{name}: the map has this parameter more than once")
             if r.address < self.base or r.address - self.base + r.width > 65536:
