@@ -12,8 +12,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from pydantic import ValidationError
 from serial.tools import list_ports
+
+from gateway.config import ModbusRtuPort, ModbusTcpPort, Parity, Port, SerialPort, TcpPort, UdpPort
 
 _STABLE = ("/dev/serial/by-id", "/dev/serial/by-path")
 
@@ -45,6 +49,48 @@ def stable_name(device: Path) -> Path:
     except OSError:
         pass  # it is not there, or not to be looked at: its own name is as good as any
     return device
+
+
+_PARITY: Mapping[str, Parity] = {"N": "none", "E": "even", "O": "odd"}
+AnySerial = TypeVar("AnySerial", SerialPort, ModbusRtuPort)
+
+
+def with_line(port: AnySerial, line: str) -> AnySerial:
+    """The port with a line setting such as `9600 8N1`."""
+    baud, shape = line.split()
+    settings = {"baud": int(baud), "parity": _PARITY[shape[1]], "stop_bits": int(shape[2])}
+    if isinstance(port, SerialPort):
+        settings["data_bits"] = int(shape[0])
+    return port.model_copy(update=settings)
+
+
+_KINDS: Mapping[str, type[Port]] = {
+    "serial": SerialPort,
+    "tcp": TcpPort,
+    "udp": UdpPort,
+    "modbus_tcp": ModbusTcpPort,
+    "modbus_rtu": ModbusRtuPort,
+}
+
+
+def parse_port(text: str, *, modbus: bool = False) -> Port:
+    """A port in few words: a device (`/dev/ttyUSB0`), `host:port`, `udp:10110`; with `modbus` a bus, or a server's
+    `host[:port]`. Each may have the word of the gateway's file in front, as in `modbus_tcp:10.0.0.6`; a `host:502` is a
+    Modbus server. Raises ValueError.
+    """
+    word, colon, rest = text.partition(":")
+    if not colon or word not in _KINDS:
+        rest = text
+        if "/" in text:
+            word = "modbus_rtu" if modbus else "serial"
+        else:
+            word = "modbus_tcp" if modbus or text.endswith(":502") else "tcp"
+    table = {word: int(rest) if word == "udp" and rest.isdigit() else rest}
+    try:
+        return _KINDS[word].model_validate(table)
+    except ValidationError as error:
+        why = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+        raise ValueError(f"{text}: {why}") from None
 
 
 def serial_ports() -> list[Serial]:

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from drivers.driver import Driver, DriverSettings
-from gateway.config import ModbusRtuPort, ModbusTcpPort, Parity, Port, SerialPort, UdpPort
+from gateway.config import ModbusRtuPort, ModbusTcpPort, Port, SerialPort, TcpPort, UdpPort
 from gateway.found import Found, PortUnusable, Tell, silent
 from gateway.guard import Guarded
-from gateway.ports import stable_name
+from gateway.modbus_scan import scan
+from gateway.ports import stable_name, with_line
 from gateway.recognise import ENOUGH, Guess, guesses, half_known, installed
 from gateway.talk import shown
 from gateway.texture import texture, unknown
@@ -53,9 +54,11 @@ Pieces = list[tuple[bytes, Arrival]]
 async def probe(port: Port, *, listen_s: float = LISTEN_S, tell: Tell = silent, now: Tell = silent) -> list[Found]:
     """What is on `port`, likeliest first; empty where nothing was recognised.
 
-    Of a serial port only the device counts: its other settings are what is looked for. `tell` gets a line for each
-    thing that was tried, `now` what is going on at the moment. Raises `PortUnusable`.
+    Of a serial port or bus only the device counts: its other settings are what is looked for. `tell` gets a line for
+    each thing that was tried, `now` what is going on at the moment. Raises `PortUnusable`.
     """
+    if isinstance(port, ModbusTcpPort | ModbusRtuPort):
+        return [found for device in await scan(port, tell=tell, now=now) for found in device.found]
     return await _Probe(listen_s, tell, now).run(port)
 
 
@@ -69,22 +72,6 @@ def line_settings() -> list[str]:
         for rank, line in enumerate(cls.lines):
             votes[line] = votes.get(line, 0.0) + 1 / (1 + rank) ** 2
     return sorted(votes, key=lambda line: -votes[line])
-
-
-_PARITY: Mapping[str, Parity] = {"N": "none", "E": "even", "O": "odd"}
-
-
-def with_line(port: SerialPort, line: str) -> SerialPort:
-    """The port with a line setting such as `9600 8N1`."""
-    baud, shape = line.split()
-    return port.model_copy(
-        update={
-            "baud": int(baud),
-            "data_bits": int(shape[0]),
-            "parity": _PARITY[shape[1]],
-            "stop_bits": int(shape[2]),
-        }
-    )
 
 
 def _talkers(kind: str) -> Mapping[str, type[Driver]]:
@@ -153,9 +140,7 @@ class _Probe:
         self._listen_s, self._tell, self._now = listen_s, tell, now
         self._heard: dict[str, Pieces] = {}
 
-    async def run(self, port: Port) -> list[Found]:
-        if isinstance(port, ModbusTcpPort | ModbusRtuPort):
-            raise TypeError("Modbus is scanned by gateway.modbus_scan")
+    async def run(self, port: SerialPort | TcpPort | UdpPort) -> list[Found]:
         lines = line_settings() if isinstance(port, SerialPort) else []
         if not isinstance(port, SerialPort) and (found := await self._line(port, None)):
             return found
