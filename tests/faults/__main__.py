@@ -1,0 +1,42 @@
+"""The command line of the fault rig: `python -m tests.faults NAME --rounds N --seed S` prints one JSON line."""
+
+import argparse
+import importlib
+import sys
+
+from tests.faults.rig import Outcome, Skipped, centre
+
+LONG = {
+    "kill": 200,
+}
+"""The scenarios, and the rounds of their long form."""
+
+
+def run(name: str, rounds: int, seed: int) -> Outcome:
+    """Runs one scenario between a broker and a hub of its own. Raises Skipped."""
+    scenario = importlib.import_module(f"tests.faults.{name}")
+    with centre() as here:
+        outcome: Outcome = scenario.run(here, rounds, seed)
+    return outcome
+
+
+def main() -> int:
+    """Returns 0 where the scenario passed, or cannot be run here."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("name", choices=LONG, help="which scenario")
+    parser.add_argument("--rounds", type=int, help="how many rounds (default: those of the long form)")
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random")
+    arguments = parser.parse_args()
+    try:
+        outcome = run(arguments.name, arguments.rounds or LONG[arguments.name], arguments.seed)
+    except Skipped as reason:
+        print(f"{arguments.name}: {reason}", file=sys.stderr)
+        return 0
+    for remark in outcome.remarks:
+        print(remark, file=sys.stderr)
+    print(outcome.line())
+    return 0 if outcome.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
