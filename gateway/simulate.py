@@ -40,6 +40,7 @@ KINDS = {
     "aquadopp": "drivers.simulators.aquadopp:AquadoppSimulator",
     "ascii": "drivers.simulators.ascii_pattern:AsciiSimulator",
     "dvl": "drivers.simulators.dvl:DvlSimulator",
+    "gill": "drivers.simulators.weather:GillSimulator",
     "paroscientific": "drivers.simulators.paroscientific:ParoscientificSimulator",
     "radar": "drivers.simulators.radar:RadarSimulator",
     "rbr": "drivers.simulators.rbr:RbrSimulator",
@@ -53,6 +54,8 @@ KINDS = {
     "seafet": "drivers.simulators.seafet:SeaFetSimulator",
     "ship": "drivers.simulators.ship:ShipSimulator",
     "signature": "drivers.simulators.signature:SignatureSimulator",
+    "vaisala_ptu": "drivers.simulators.weather:PtuSimulator",
+    "vaisala_wxt": "drivers.simulators.weather:WxtSimulator",
     "valeport": "drivers.simulators.valeport:ValeportSimulator",
     "workhorse": "drivers.simulators.workhorse:WorkhorseSimulator",
 }

@@ -1,0 +1,1 @@
+"""Vaisala's weather transmitters, barometers and humidity probes."""
