@@ -38,20 +38,19 @@ mooring in 542 m of water 806 psia).
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from itertools import pairwise
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field as Setting
 
-from drivers.columns import implausible, rounded
-from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
-from drivers.lines import Block, Line, Lines
+from drivers.columns import rounded
+from drivers.driver import DriverSettings
+from drivers.lines import Line
+from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
 from drivers.seabird.calibration import seabird_time_ns
 from drivers.seabird.text import clock_ns, day_ns
-from tidegate.clock import Arrival, TimeSource
-from tidegate.frame import Column, Field, Frame, Reasons, Schema, Times
+from tidegate.frame import Column, Field, Schema, Times
 
 DBAR_PER_PSI = 0.6894757293168
 """By the definitions of pound, inch and bar."""
@@ -90,8 +89,6 @@ _STATISTICS_BEGIN, _STATISTICS_GO_ON = b"Auto-Spectrum Statistics:", b"Time Seri
 _STATISTIC = re.compile(rb"   ([A-Za-z][A-Za-z0-9/ ]{2,30}) = (\d{1,6}(?:\.\d{4}e[-+]\d\d)?)")
 _STATISTICS_END = b"H1/100"
 _REFUSAL = re.compile(rb"(?:S>)*\?[ -~]*")
-_NO_TEXT = re.compile(rb"[^ -~\t]")
-
 _CONVERSATION = re.compile(
     rb"\*[ -~]*"  # the header of an uploaded file
     rb"|(?:S>)*(?:[A-Za-z]{1,32}(?:=[ -~]{0,60})?)? *"  # prompt, command and echo
@@ -164,15 +161,7 @@ class _Burst(Enum):
     """What is left of it was refused with it."""
 
 
-class _Row(NamedTuple):
-    """A sample as it stands in the stream."""
-
-    form: _Form
-    values: tuple[bytes, ...]
-    line: Line
-
-
-class Sbe26plus(Driver):
+class Sbe26plus(RowDriver):
     """A Seagauge wave and tide recorder."""
 
     manufacturer: ClassVar[str] = "Sea-Bird Scientific"
@@ -219,9 +208,7 @@ class Sbe26plus(Driver):
 
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
         super().__init__(instrument, settings)
-        self._lines = Lines()
         self._told: dict[str, str] = {}
-        self._renew()
 
     def _renew(self) -> None:
         self._scale: dict[bytes, float] = {}
@@ -261,82 +248,44 @@ class Sbe26plus(Driver):
         """`DS`, which is answered also while it logs."""
         return b"\r\nDS\r\n"
 
-    def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
-        """See `Driver.feed`."""
-        return self._decode(self._lines.feed_blocks(data, at))
+    def _is_whole(self, data: bytes) -> bool:
+        return bool(_HEX.fullmatch(data) or _CONVERSATION.fullmatch(data))
 
-    def feed_all(self, pieces: Sequence[tuple[bytes, Arrival]]) -> list[Decoded]:
-        """See `Driver.feed_all`."""
-        return self._decode(self._lines.feed_pieces(pieces))
-
-    def _decode(self, parts: list[Block | Problem]) -> list[Decoded]:
-        decoded: list[Decoded] = []
-        rows: list[_Row] = []
-        for part in parts:
-            if isinstance(part, Block):
-                for line in part.lines():
-                    self._line(line, rows, decoded)
-            else:
-                self._emit(rows, decoded)
-                decoded.append(part)
-        self._emit(rows, decoded)
-        return decoded
-
-    def finish(self) -> list[Decoded]:
-        """See `Driver.finish`. A last line without its end is `truncated`, for a value may be cut off."""
-        rest = self._lines.finish()
-        rows: list[_Row] = []
-        decoded: list[Decoded] = []
-        if rest is not None and (_HEX.fullmatch(rest.data) or _CONVERSATION.fullmatch(rest.data)):
-            self._line(rest, rows, decoded)
-            self._emit(rows, decoded)
-        elif rest is not None:
-            message = "the stream ended inside this line"
-            decoded.append(problem("truncated", message, rest.offset, rest.data, rest.arrival))
+    def _end(self) -> None:
         if self._waves:
-            self._refuse_burst("truncated", "the stream ended inside this wave burst", decoded)
-        self._end_statistics(decoded, "truncated")
-        self._renew()
-        return decoded
+            self._refuse_burst("truncated", "the stream ended inside this wave burst")
+        self._end_statistics("truncated")
 
-    def _line(self, line: Line, rows: list[_Row], decoded: list[Decoded]) -> None:
-        """Appends the sample in the line to `rows`, or what it is worth to `decoded`."""
+    def _read(self, line: Line) -> Row | Complaint | None:
         text = line.data
-        found: _Row | tuple[str, str] | None
+        found: Row | Complaint | None
         if _HEX.fullmatch(text):
-            found = self._hexadecimal(line, rows, decoded)
+            found = self._hexadecimal(line)
         elif _WAVE_STARTS.fullmatch(text) or _WAVE_PART.fullmatch(text):
-            found = self._wave(line, rows, decoded)
+            found = self._wave(line)
         elif (found := _printed(line)) is None:
             if _CONVERSATION.fullmatch(text):
                 if _SCALE.fullmatch(text) or _COEFFICIENT.fullmatch(text):
-                    self._emit(rows, decoded)
+                    self._flush()
                 self._learn(text)
-                self._statistics_of(line, rows, decoded)
+                self._statistics_of(line)
             else:
                 found = _complaint(text)
                 if self._burst is not _Burst.NONE or text.lstrip().startswith(b"wave"):
                     self._burst, self._waves = _Burst.SPOILT, []
-        if isinstance(found, _Row) and self._statistics_line is not None:
-            self._emit(rows, decoded)
-            self._end_statistics(decoded, "syntax")
-        if isinstance(found, _Row) and self._burst is not _Burst.NONE:
-            self._end_is_missing(rows, decoded)
-        if isinstance(found, _Row):
-            if rows and (rows[-1].form, len(rows[-1].values)) != (found.form, len(found.values)):
-                self._emit(rows, decoded)
-            rows.append(found)
-        elif found is not None:
-            self._emit(rows, decoded)
-            decoded.append(problem(*found, line.offset, text, line.arrival))
+        if isinstance(found, Row):
+            self._end_statistics("syntax")
+            if self._burst is not _Burst.NONE:
+                self._end_is_missing()
+        return found
 
     # Wave bursts as they are printed.
 
-    def _wave(self, line: Line, rows: list[_Row], decoded: list[Decoded]) -> tuple[str, str] | None:
+    def _wave(self, line: Line) -> Complaint | None:
         text = line.data
         if found := _WAVE_STARTS.fullmatch(text):
             if self._burst is not _Burst.NONE:
-                self._end_is_missing(rows, decoded)
+                self._end_is_missing()
             if day_ns(found[1]) is None:
                 self._burst = _Burst.SPOILT
                 return "syntax", "a wave burst that began on a day that is not in the calendar"
@@ -350,42 +299,37 @@ class Sbe26plus(Driver):
             self._burst = _Burst.NONE if is_end else _Burst.SPOILT
             return "wave_burst", "the start of this wave burst is missing"
         if is_frequency is (self._burst is _Burst.RUNNING) or len(self._waves) > _LONGEST_BURST:
-            self._emit(rows, decoded)
-            self._refuse_burst(
-                "wave_burst", f"a wave burst that is not in order at {text.strip()[:40].decode()!r}", decoded
-            )
+            self._refuse_burst("wave_burst", f"a wave burst that is not in order at {text.strip()[:40].decode()!r}")
             self._burst = _Burst.NONE if is_end else _Burst.SPOILT
         elif is_frequency:
             self._burst = _Burst.RUNNING
         elif is_end:
-            self._emit(rows, decoded)
             self._burst = _Burst.NONE
-            self._printed_burst(decoded)
+            self._printed_burst()
         else:
             self._waves.append(line)
         return None
 
-    def _end_is_missing(self, rows: list[_Row], decoded: list[Decoded]) -> None:
+    def _end_is_missing(self) -> None:
         """Something else begins while a burst is open."""
         self._burst = _Burst.NONE
         if self._waves:
-            self._emit(rows, decoded)
-            self._refuse_burst("wave_burst", "the end of this wave burst is missing", decoded)
+            self._refuse_burst("wave_burst", "the end of this wave burst is missing")
 
-    def _refuse_burst(self, kind: str, message: str, decoded: list[Decoded]) -> None:
+    def _refuse_burst(self, kind: str, message: str) -> None:
         first, self._waves = self._waves[0], []
-        decoded.append(problem(kind, message, first.offset, first.data, first.arrival))
+        self._refuse(kind, message, first)
 
-    def _printed_burst(self, decoded: list[Decoded]) -> None:
+    def _printed_burst(self) -> None:
         start, *lines = self._waves
         found = _WAVE_STARTS.fullmatch(start.data)
         rate = self.settings.wave_scans_per_s or self._rate
         if not lines or found is None:
-            self._refuse_burst("wave_burst", "a wave burst without a pressure", decoded)
+            self._refuse_burst("wave_burst", "a wave burst without a pressure")
             return
         if self._per_burst is not None and len(lines) != self._per_burst:
             message = f"a wave burst of {len(lines)} pressures, where the status says {self._per_burst}"
-            self._refuse_burst("wave_burst", message, decoded)
+            self._refuse_burst("wave_burst", message)
             return
         self._waves = []
         start_ns = (day_ns(found[1]) or 0) + int(clock_ns([found[2]])[0])
@@ -393,7 +337,7 @@ class Sbe26plus(Driver):
         if rate is None:
             return
         psia = np.array([line.data.strip() for line in lines]).astype(np.float64)
-        self._give_burst(start_ns, 1.0 / rate, psia, lines, decoded)
+        self._give_burst(start_ns, 1.0 / rate, psia, lines)
 
     def _give_burst(
         self,
@@ -401,32 +345,30 @@ class Sbe26plus(Driver):
         period_s: float,
         psia: npt.NDArray[np.float64],
         lines: Sequence[Line],
-        decoded: list[Decoded],
     ) -> None:
         """Gives the Frames of a burst; `lines` has the line of each pressure."""
         times: Times = start_ns + np.rint(np.arange(len(psia)) * (period_s * 1e9)).astype(np.int64)
         (field,) = _WAVES.fields
         columns: dict[str, Column] = {field.name: rounded(psia * DBAR_PER_PSI, field.resolution)}
-        self._give(_WAVES, times, columns, TimeSource.INSTRUMENT, lines, decoded)
+        self._flush()
+        self._emit(Samples(_WAVES, times, columns, {}), lines)
 
     # Wave statistics.
 
-    def _statistics_of(self, line: Line, rows: list[_Row], decoded: list[Decoded]) -> None:
+    def _statistics_of(self, line: Line) -> None:
         """Takes a line of statistics, and gives them where it is the last."""
         text = line.data.rstrip()
         if text == _STATISTICS_BEGIN:
-            self._emit(rows, decoded)
-            self._end_statistics(decoded, "syntax")
+            self._end_statistics("syntax")
             self._statistics_line, self._statistics_part = line, 0
         elif text == _STATISTICS_GO_ON:
             self._statistics_part = 1
         elif self._statistics_line is not None and (found := _STATISTIC.fullmatch(text)):
             self._statistics[self._statistics_part, found[1]] = float(found[2])
             if found[1] == _STATISTICS_END:
-                self._emit(rows, decoded)
-                self._end_statistics(decoded, "syntax")
+                self._end_statistics("syntax")
 
-    def _end_statistics(self, decoded: list[Decoded], kind: str) -> None:
+    def _end_statistics(self, kind: str) -> None:
         """Gives the statistics that are being read, if there are any, or refuses them where a value is missing."""
         line, values = self._statistics_line, self._statistics
         self._statistics_line, self._statistics = None, {}
@@ -435,20 +377,20 @@ class Sbe26plus(Driver):
         missing = [key[1].decode() for key in (*_STATISTICS, (1, _STATISTICS_END)) if key not in values]
         if missing:
             message = f"wave statistics without {', '.join(missing)}: damaged or cut short"
-            decoded.append(problem(kind, message, line.offset, line.data, line.arrival))
+            self._refuse(kind, message, line)
             return
         columns: dict[str, Column] = {field.name: np.array([values[key]]) for key, field in _STATISTICS.items()}
-        source = TimeSource.ARRIVAL if self._burst_ns is None else TimeSource.INSTRUMENT
-        times = np.array([line.arrival.utc_ns if self._burst_ns is None else self._burst_ns], np.int64)
-        self._give(_OF_WAVES, times, columns, source, [line], decoded)
+        times: Times | None = None if self._burst_ns is None else np.array([self._burst_ns], np.int64)
+        self._flush()
+        self._emit(Samples(_OF_WAVES, times, columns, {}), [line])
 
     # Uploaded files.
 
-    def _hexadecimal(self, line: Line, rows: list[_Row], decoded: list[Decoded]) -> _Row | tuple[str, str] | None:
+    def _hexadecimal(self, line: Line) -> Row | Complaint | None:
         """A line of an uploaded file: a sample, what is wrong with it, or None for what is no sample."""
         text = line.data
         if text in (_SESSION, _TIDES, _BURST, _BURST_ENDS):
-            self._end_of_section(rows, decoded)
+            self._end_of_section()
             self._stray = False
             self._section, self._section_lines = (_TIDES if text == _BURST_ENDS else text), 0
             self._waves = [line] if text == _BURST else []
@@ -466,13 +408,11 @@ class Sbe26plus(Driver):
             if self._waves and (self._section_lines > 2 or _BURST_LINE.fullmatch(text)):
                 self._waves.append(line)
             elif self._waves:
-                self._emit(rows, decoded)
-                self._refuse_burst("wave_burst", "the first lines of this wave burst are damaged", decoded)
+                self._refuse_burst("wave_burst", "the first lines of this wave burst are damaged")
             if len(self._waves) > _LONGEST_BURST:
-                self._emit(rows, decoded)
-                self._refuse_burst("wave_burst", "a wave burst that does not end", decoded)
+                self._refuse_burst("wave_burst", "a wave burst that does not end")
             return None
-        self._end_of_section(rows, decoded)
+        self._end_of_section()
         self._section = _TIDES  # also where the marker that ends a session or a burst was lost
         if len(text) == 12:
             first, self._stray = not self._stray, True
@@ -484,29 +424,28 @@ class Sbe26plus(Driver):
             return "calibration", "M and B are not known: upload with the header, which holds the reply to DC"
         if int(text[10:], 16) < self._session_s:
             return "implausible", "a tide record from before its session began: damaged memory, or no tide record"
-        return _Row(_Form.UPLOADED, (text[:6], text[6:10], text[10:]), line)
+        return Row((_Form.UPLOADED, 3), (text[:6], text[6:10], text[10:]), line)
 
-    def _end_of_section(self, rows: list[_Row], decoded: list[Decoded]) -> None:
+    def _end_of_section(self) -> None:
         """Gives the burst of an upload that ends here, or refuses it."""
         if self._section != _BURST or not self._waves:
             return
-        self._emit(rows, decoded)
         _, *lines = self._waves
         heads, pairs = lines[:2], lines[2:]
         if len(heads) < 2:
-            self._refuse_burst("wave_burst", "a wave burst without its first two lines", decoded)
+            self._refuse_burst("wave_burst", "a wave burst without its first two lines")
             return
         count = int(heads[0].data[8:10], 16) << 8 | int(heads[1].data[8:10], 16)
         if 2 * len(pairs) != count:
             message = f"a wave burst of {2 * len(pairs)} pressures, where its head says {count}"
-            self._refuse_burst("wave_burst", message, decoded)
+            self._refuse_burst("wave_burst", message)
         elif self._told.get("pressure_sensor", "").startswith("strain") or not count:
             self._waves = []  # how such counts become pressures is not known here
         elif not self._quartz.keys() >= set(_QUARTZ) or (self._period_s or self._rate) is None:
             message = (
                 "a wave burst, and the coefficients of the sensor or its rate are not known: keep the file's header"
             )
-            self._refuse_burst("calibration", message, decoded)
+            self._refuse_burst("calibration", message)
         else:
             self._waves = []
             digits = bytes.fromhex(b"".join(pair.data for pair in pairs).decode("ascii"))
@@ -515,7 +454,7 @@ class Sbe26plus(Driver):
             psia = self._quartz_psia(hertz, int(heads[1].data[:8], 16) / 256.0)
             start_ns = int(seabird_time_ns(np.array([int(heads[0].data[:8], 16)]))[0])
             period_s = self._period_s or 1.0 / (self._rate or 1.0)
-            self._give_burst(start_ns, period_s, psia, [pair for pair in pairs for _ in range(2)], decoded)
+            self._give_burst(start_ns, period_s, psia, [pair for pair in pairs for _ in range(2)])
 
     def _quartz_psia(self, hertz: npt.NDArray[np.float64], compensation_hz: float) -> npt.NDArray[np.float64]:
         """Pressure of a quartz sensor from its frequencies (the Digiquartz equation of its calibration sheet)."""
@@ -540,68 +479,28 @@ class Sbe26plus(Driver):
         if (found := _RATE.fullmatch(text)) and float(found[2]) > 0:
             self._per_burst, self._rate = int(found[1]), float(found[2])
 
-    def _numbers(self, rows: Sequence[_Row]) -> tuple[Schema, Times, npt.NDArray[np.float64]]:
-        """(schema, times (n,), values (n, fields) with pressure in psia) of rows of one form."""
-        form = rows[0].form
+    def _convert(self, rows: Sequence[Row]) -> Samples:
+        assert isinstance(rows[0].form, tuple)  # as `_read` makes it
+        form, _ = rows[0].form
+        times: Times | None = None
         if form is _Form.UPLOADED:
             numbers = np.array([[int(value, 16) for value in row.values] for row in rows], np.int64)
+            schema, times = _UPLOADED, seabird_time_ns(numbers[:, 2])
             pressure = (numbers[:, 0] - self._scale[b"B"]) / self._scale[b"M"]
             values = np.stack([pressure, rounded(numbers[:, 1] / 1000 - 10, 1e-3)], axis=1)
-            return _UPLOADED, seabird_time_ns(numbers[:, 2]), values
-        if form is _Form.TIDE:
-            days = np.array([day_ns(row.values[0]) for row in rows], np.int64)
-            times = days + clock_ns([row.values[1] for row in rows])
-            values = np.array([row.values[2:] for row in rows]).astype(np.float64)
         else:
-            times = np.array([row.line.arrival.utc_ns for row in rows], np.int64)
-            values = np.array([row.values for row in rows]).astype(np.float64)
-        return _PRINTED_WITH_CONDUCTIVITY if values.shape[1] > 3 else _PRINTED, times, values
-
-    def _emit(self, rows: list[_Row], decoded: list[Decoded]) -> None:
-        """Appends the Frames of `rows`, which are of one form, and the Problems of their values; empties `rows`."""
-        if not rows:
-            return
-        source = TimeSource.ARRIVAL if rows[0].form is _Form.ASKED else TimeSource.INSTRUMENT
-        schema, times, values = self._numbers(rows)
+            if form is _Form.TIDE:
+                days = np.array([day_ns(row.values[0]) for row in rows], np.int64)
+                times = days + clock_ns([row.values[1] for row in rows])
+            values = np.array([row.values[2 * (form is _Form.TIDE) :] for row in rows]).astype(np.float64)
+            schema = _PRINTED_WITH_CONDUCTIVITY if values.shape[1] > 3 else _PRINTED
         columns: dict[str, Column] = {f.name: values[:, i] for i, f in enumerate(schema.fields)}
-        pressure = schema.fields[0]
-        columns[pressure.name] = rounded(values[:, 0] * DBAR_PER_PSI, pressure.resolution)
-        self._give(schema, times, columns, source, [row.line for row in rows], decoded)
-        rows.clear()
-
-    def _give(
-        self,
-        schema: Schema,
-        times: Times,
-        columns: dict[str, Column],
-        source: TimeSource,
-        lines: Sequence[Line],
-        decoded: list[Decoded],
-    ) -> None:
-        """Gives samples as Frames, and the Problems of their values; `lines` has the line of each."""
-        reasons: dict[str, Reasons] = {}
-        doubts = implausible(schema, columns, reasons)
-        arrivals = [line.arrival for line in lines]
-        cuts = [at for at, (a, b) in enumerate(pairwise(arrivals), 1) if a is not b and not _steady(a, b)]
-        for start, end in pairwise([0, *cuts, len(lines)]):
-            part = slice(start, end)
-            decoded.append(
-                Frame(
-                    self.instrument,
-                    schema,
-                    times[part],
-                    {name: column[part] for name, column in columns.items()},
-                    source,
-                    arrivals[start],
-                    {name: codes[part] for name, codes in reasons.items()},
-                )
-            )
-            for at in sorted(row for row in doubts if start <= row < end):
-                line, message = lines[at], "; ".join(doubts[at])
-                decoded.append(problem("implausible", message, line.offset, line.data, line.arrival))
+        pressure_field = schema.fields[0]
+        columns[pressure_field.name] = rounded(values[:, 0] * DBAR_PER_PSI, pressure_field.resolution)
+        return Samples(schema, times, columns, {})
 
 
-def _printed(line: Line) -> _Row | None:
+def _printed(line: Line) -> Row | None:
     """The sample in a line of text; None where it is none."""
     form = _Form.TIDE
     found = _TIDE.fullmatch(line.data)
@@ -609,21 +508,18 @@ def _printed(line: Line) -> _Row | None:
         form, found = _Form.ASKED, _POLLED.fullmatch(line.data)
     elif day_ns(found[1]) is None:
         return None
-    return _Row(form, tuple(value for value in found.groups() if value is not None), line) if found else None
+    if found is None:
+        return None
+    values = tuple(value for value in found.groups() if value is not None)
+    return Row((form, len(values)), values, line)
 
 
-def _complaint(text: bytes) -> tuple[str, str]:
+def _complaint(text: bytes) -> Complaint:
     """(kind, message): why a line is refused."""
-    if _NO_TEXT.search(text):
-        return "noise", "bytes that are no text: noise on the line, or another baud rate or parity"
+    if NO_TEXT.search(text):
+        return "noise", NOISE
     if _REFUSAL.fullmatch(text):
         return "exception", "the instrument refuses a command"
     if text.lstrip().startswith((b"tide", b"wave")) or b"start time" in text:
         return "syntax", "a damaged tide or wave line: a value, a name or the date is not as the SBE 26plus prints it"
     return "unknown", "the SBE 26plus is not known to print such a line"
-
-
-def _steady(a: Arrival, b: Arrival) -> bool:
-    """Whether samples of these arrivals may share a Frame (as `Frame.follows` sees it)."""
-    step_ns = (b.utc_ns - b.monotonic_ns) - (a.utc_ns - a.monotonic_ns)
-    return a.boot == b.boot and a.disciplined == b.disciplined and (not a.boot or abs(step_ns) <= 10_000_000)
