@@ -33,10 +33,12 @@ CF = {
         heat_index_of_air_temperature
         sea_water_temperature
         temperature_of_sensor_for_oxygen_in_sea_water
+        wet_bulb_temperature
         wind_chill_of_air_temperature
     """,
     "Pa": """
         air_pressure
+        air_pressure_at_mean_sea_level
     """,
     "S m-1": """
         sea_water_electrical_conductivity
@@ -61,6 +63,7 @@ CF = {
         sea_surface_wave_from_direction_at_variance_spectral_density_maximum
         sea_water_velocity_to_direction
         wind_from_direction
+        wind_gust_from_direction
     """,
     "degree s-1": """
         platform_pitch_rate_fore_up
@@ -76,6 +79,7 @@ CF = {
     "kg m-3": """
         mass_concentration_of_chlorophyll_in_sea_water
         mass_concentration_of_oxygen_in_sea_water
+        mass_concentration_of_water_vapor_in_air
         sea_water_density
         sea_water_sigma_t
     """,
@@ -107,7 +111,9 @@ CF = {
         sea_water_speed
         sea_water_x_velocity
         sea_water_y_velocity
+        speed_of_sound_in_air
         speed_of_sound_in_sea_water
+        upward_air_velocity
         upward_sea_water_velocity
         wind_speed
         wind_speed_of_gust
@@ -136,7 +142,7 @@ DIMENSIONS = {
     "hPa": "Pa",
     "mm": "m",
     "mm h-1": "m s-1",
-    **dict.fromkeys(("ug L-1", "mg L-1"), "kg m-3"),
+    **dict.fromkeys(("ug L-1", "mg L-1", "g m-3"), "kg m-3"),
     "umol L-1": "mol m-3",
     "umol m-2 s-1": "mol m-2 s-1",
 }
@@ -144,7 +150,7 @@ DIMENSIONS = {
 
 @pytest.mark.parametrize("p", [p for p in PARAMETERS.values() if p.standard_name], ids=lambda p: p.name)
 def test_standard_names_are_in_the_table_of_cf_with_a_unit_that_converts(p: Parameter) -> None:
-    assert p.standard_name in CANONICAL_UNITS
+    assert p.standard_name in CANONICAL_UNITS, "look it up in the table, and add it above with its unit"
     assert DIMENSIONS.get(p.unit, p.unit) == CANONICAL_UNITS[p.standard_name]
 
 
