@@ -299,6 +299,7 @@ def build(kind: str, interval_s: float | None, settings: Sequence[str]) -> Simul
     hints = typing.get_type_hints(cls)
     known = [field.name for field in dataclasses.fields(cls) if field.init]
     asked: dict[str, Any] = {} if interval_s is None else {"interval_s": interval_s}
+    words: dict[str, str] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
@@ -310,12 +311,15 @@ def build(kind: str, interval_s: float | None, settings: Sequence[str]) -> Simul
             if not isinstance(table, dict):
                 raise ValueError(f"{step!r} is given twice")
         table[last] = _value(text)
+        if not way:
+            words[last] = text
     values = {}
     for name, value in asked.items():
         if name not in known:
             raise ValueError(f"a simulated {kind} has no {name!r}; it has {', '.join(known)}")
+        wanted = TypeAdapter(hints[name])
         try:
-            values[name] = TypeAdapter(hints[name]).validate_python(value)
+            values[name] = wanted.validate_python(words[name] if hints[name] is str and name in words else value)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join([name, *map(str, first["loc"])])
@@ -333,7 +337,10 @@ def _value(text: str) -> Any:
 def listing(kind: str) -> str:
     """What can be simulated, a line each; or the settings of one kind. Raises ValueError."""
     if not kind:
-        rows = [(name, ", ".join(way[0] for way in _class(name).drivers), _title(_class(name))) for name in KINDS]
+        rows = [
+            (name, ", ".join(dict.fromkeys(way[0] for way in _class(name).drivers)), _title(_class(name)))
+            for name in KINDS
+        ]
         widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
         head = ("kind".ljust(widths[0]), "read by driver".ljust(widths[1]), "what it is")
         lines = [f"{name:{len(head[0])}}  {read_by:{len(head[1])}}  {title}" for name, read_by, title in (head, *rows)]
@@ -365,8 +372,11 @@ def _class(kind: str) -> type[Simulator]:
 
 
 def _title(cls: type[Simulator]) -> str:
-    first = (sys.modules[cls.__module__].__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-    return re.split(r"[:.](?: |$)", first.removeprefix("A simulated "))[0]
+    """What it simulates, in a line: as its module says, or it where one module simulates several."""
+    alone = sum(name.startswith(f"{cls.__module__}:") for name in KINDS.values()) == 1
+    text = (sys.modules[cls.__module__] if alone else cls).__doc__ or ""
+    first = text.partition("\n\n")[0].replace("\n    ", " ").replace("\n", " ")
+    return re.split(r"[:.;](?: |$)", first.removeprefix("A simulated "))[0]
 
 
 def _typed(value: Any) -> str:

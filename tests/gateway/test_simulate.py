@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import json
 import math
 import os
@@ -28,7 +29,7 @@ from drivers.simulators.ship import ShipSimulator
 from drivers.simulators.simulator import Mischief, Said, Simulator
 from gateway.config import ModbusRtuPort, ModbusTcpPort, Port, SerialPort, parse_endpoint
 from gateway.modbus_server import ModbusServer, crc16
-from gateway.simulate import KINDS, Faults, build, host
+from gateway.simulate import KINDS, Faults, build, host, listing
 from gateway.transports import Data, Transport, open_transport
 from tidegate.frame import Frame
 
@@ -371,10 +372,10 @@ async def test_what_cannot_be_hosted_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_reach_the_simulator() -> None:
-    given = ["depth_m=7.5", "serial=03701234", "logging=false", 'mischief={"period": 60, "wild": [3, 4]}']
+    given = ["depth_m=7.5", "serial=37012", "logging=false", 'mischief={"period": 60, "wild": [3, 4]}']
     simulator = build("sbe37", 2.0, [*given, "mischief.wild_value=-9"])
     assert isinstance(simulator, Sbe37Simulator)
-    assert (simulator.interval_s, simulator.depth_m, simulator.serial, simulator.logging) == (2, 7.5, "03701234", False)
+    assert (simulator.interval_s, simulator.depth_m, simulator.serial, simulator.logging) == (2, 7.5, "37012", False)
     assert simulator.mischief == Mischief(period=60, wild=(3, 4), wild_value=-9.0)
     for setting, words in {
         "deep=1": "has no 'deep'; it has sea, interval_s",
@@ -438,6 +439,46 @@ def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
         assert told == "sbe37: name one interface: --serial, --tcp, --udp, --modbus-rtu or --modbus-tcp\n"
 
 
-def test_every_kind_names_a_simulator() -> None:
-    for kind in KINDS:
-        assert isinstance(build(kind, None, []), Simulator)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_and_its_settings_are_listed(kind: str) -> None:
+    simulator = build(kind, None, [])
+    row = next(line for line in listing("").splitlines() if line.split()[0] == kind)
+    assert all(way[0] in row for way in simulator.drivers)
+    told = listing(kind)
+    assert simulator.spoils in told
+    shown = dict(line.strip().split("=", 1) for line in told.splitlines() if line.startswith("  "))
+    assert build(kind, None, [f"{name}={value}" for name, value in shown.items()]) == simulator
+    given = {f.name for f in dataclasses.fields(simulator) if f.init}
+    assert {name.partition(".")[0] for name in shown} == given
+
+
+def test_faults_are_plain_options(tmp_path: Path) -> None:
+    ledger, link = tmp_path / "ledger", tmp_path / "ctd"
+    wrong_values = ("--drift", "3600", "--spike", "1", "2.5", "--wild", "2", "80")
+    wrong_times = ("--clock-error", "-86400", "--clock-drift", "10")
+    where = ("--serial", str(link), "--ledger", str(ledger), "--interval", "1")
+    with running("sbe37", *where, *wrong_values, *wrong_times) as process:
+        until_s = time.monotonic() + 10
+        while not link.exists() and time.monotonic() < until_s:
+            time.sleep(0.05)
+        descriptor = os.open(link, os.O_RDWR | os.O_NOCTTY)
+        while len(entries(ledger)) < 4 and time.monotonic() < until_s:
+            time.sleep(0.05)
+        os.close(descriptor)
+        process.terminate()
+        assert process.wait(3.0) == 0
+    said = entries(ledger)[:4]
+    assert [entry["mischief"] for entry in said] == ["", "spike", "wild", "drift"]
+    first, spike, wild, drifting = (entry["values"]["sea_water_temperature"] for entry in said)
+    assert (spike - first, wild, drifting - first) == (pytest.approx(3.5, abs=0.3), 80, pytest.approx(3, abs=0.3))
+    assert all(entry["time_ns"] - entry["at_ns"] == pytest.approx(-86400e9, abs=2e9) for entry in said)
+
+
+def test_kinds_are_listed_without_a_port(tmp_path: Path) -> None:
+    with running("--list") as process:
+        told, _ = process.communicate(timeout=10)
+    assert (process.returncode, told) == (0, listing("") + "\n")
+    with running("sbe73", "--list") as process:
+        _, complaint = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert complaint.startswith("sbe73: 'sbe73' cannot be simulated; these can: ")

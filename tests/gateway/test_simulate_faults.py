@@ -3,10 +3,13 @@ says, and of that all that is not marked as damaged."""
 
 import asyncio
 import atexit
+import json
 import math
 import struct
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,13 +17,18 @@ from typing import Any, cast
 
 import pytest
 
-from drivers.driver import Decoded, load, names
+from drivers.driver import Decoded, Driver, load, names
+from drivers.modbus_map import ModbusMap
+from drivers.nortek.telemetry import Telemetry
 from drivers.simulators.sbe911plus import Sbe911plusSimulator
 from drivers.simulators.simulator import Said, Simulator
+from gateway.config import ModbusRtuPort, ModbusTcpPort, Port, SerialPort, TcpPort, UdpPort, parse_endpoint
 from gateway.modbus_server import ModbusServer, Slave, crc16
 from gateway.simulate import KINDS, Faults, Speaker, _BadLine, build, falsifier, host
+from gateway.transports import Data, open_transport
 from tests.drivers.decoded import frames, problems
 from tests.drivers.line_drivers import START_NS
+from tests.servers import free_port
 from tidegate.clock import Arrival
 from tidegate.frame import Frame
 from tidegate.vocabulary import PARAMETERS
@@ -315,3 +323,96 @@ def test_a_clock_goes_wrong(way: Way) -> None:
         gained_s = 0.1 * (heard.said[-1][0].at_ns - heard.said[0][0].at_ns) / 1e9
         assert ahead_s[0] == pytest.approx(7200 + right_s[0], abs=1.6)
         assert ahead_s[-1] == pytest.approx(7200 + right_s[-1] + gained_s, abs=1.6)
+
+
+# ---- the same over real ports
+
+
+async def through(port: Port, driver: Driver, for_s: float) -> list[Decoded]:
+    """What the driver makes of what comes in at the port."""
+    line, decoded, until_s = open_transport(port), [], time.monotonic() + for_s
+    while time.monotonic() < until_s:
+        got = await line.read(0.05)
+        if isinstance(got, Data):
+            decoded += driver.feed(got.data, got.at)
+    await line.close()
+    return decoded + driver.finish()
+
+
+def ledger_of(path: Path) -> list[tuple[Said, bool]]:
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    return [
+        (Said(entry["at_ns"], entry["time_ns"], entry["values"], entry["mischief"]), entry.get("damaged", False))
+        for entry in entries
+    ]
+
+
+@asynccontextmanager
+async def hosted(simulator: Simulator, ledger: Path, **options: Any) -> AsyncIterator[str]:
+    stop, up = asyncio.Event(), asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(host(simulator, ledger=ledger, stop=stop, ready=up.set_result, **options))
+    try:
+        await asyncio.wait({task, up}, return_when=asyncio.FIRST_COMPLETED)
+        yield up.result()
+    finally:
+        stop.set()
+        await task
+
+
+@pytest.mark.parametrize("way", ["serial", "tcp", "udp"])
+async def test_over_a_real_port_all_that_is_not_damaged_arrives(way: str, tmp_path: Path) -> None:
+    free = free_port()
+    port: Port
+    options: dict[str, Any]
+    if way == "serial":
+        port, options = SerialPort(serial=tmp_path / "p"), {"serial_link": tmp_path / "p"}
+    elif way == "tcp":
+        port, options = TcpPort(tcp=parse_endpoint(f"127.0.0.1:{free}")), {"tcp": f"127.0.0.1:{free}"}
+    else:
+        port, options = UdpPort(udp=free), {"udp": f"127.0.0.1:{free}"}
+    settings = ["telemetry=101", "cells=5", "clock.ahead_s=3600", "mischief.drift_per_h=100"]
+    simulator = build("signature", 0.5, settings)
+    faults = Faults(noise=0.2, cut=0.2, checksum=0.3, seed=5)
+    reading = asyncio.create_task(through(port, Telemetry("it"), 5.0)) if way == "udp" else None
+    async with hosted(simulator, tmp_path / "ledger", faults=faults, **options):
+        decoded = await (reading or through(port, Telemetry("it"), 5.0))
+        simulator.speaking = False
+    said = ledger_of(tmp_path / "ledger")
+    heard = Heard(said, [row for frame in frames(decoded) for row in _rows(frame)], problems(decoded))
+    assert {damaged for _, damaged in said} == {True, False}
+    assert all(one.time_ns - one.at_ns > 3590e9 for one, _ in said if one.time_ns is not None)
+    assert heard.problems
+    last_ns = max(time_ns for time_ns, _ in heard.rows)
+    heard.said = [(one, damaged or (one.time_ns or 0) > last_ns) for one, damaged in said]  # the last is not closed
+    agree(heard)
+
+
+@pytest.mark.parametrize("fault", ["checksum", "mute"])
+async def test_a_gauge_on_a_real_bus_is_silent_where_it_is_damaged(fault: str, tmp_path: Path) -> None:
+    rtu = fault == "checksum"
+    simulator = build("radar", None, [])
+    driver = ModbusMap("it", ModbusMap.Settings.model_validate({"map": "vegapuls-61"}))
+    where: dict[str, Any] = {"modbus_rtu": tmp_path / "bus"} if rtu else {"modbus_tcp": "127.0.0.1:0"}
+    faults = Faults(**{fault: 0.4}, mute_s=0.2, seed=1)
+    async with hosted(simulator, tmp_path / "ledger", unit=246, faults=faults, **where) as name:
+        port: Port
+        if rtu:
+            port = ModbusRtuPort(modbus_rtu=tmp_path / "bus", timeout_s=0.1)
+        else:
+            port = ModbusTcpPort(modbus_tcp=parse_endpoint(name), timeout_s=0.1)
+        line, decoded = open_transport(port), []
+        await line.read(1.0)
+        for _ in range(16):
+            await line.write(driver.poll())
+            got = await line.read(1.0)
+            assert isinstance(got, Data)
+            decoded += driver.feed(got.data, got.at)
+        await line.close()
+    level = "water_surface_height_above_reference_datum"
+    levels = [values[level] for frame in frames(decoded) for _, values in _rows(frame)]
+    said = ledger_of(tmp_path / "ledger")
+    assert levels == [one.values[level] for one, damaged in said if not damaged]
+    refused = [kind for kind, _, _ in problems(decoded)]
+    assert set(refused) == {"no_answer"}
+    assert len(levels) + len(refused) == 16
+    assert any(damaged for _, damaged in said) == rtu  # what was never said is not in the ledger
