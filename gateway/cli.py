@@ -188,6 +188,35 @@ def try_(
 
 
 @app.command()
+def probe(
+    port: Annotated[
+        str | None, typer.Argument(help="A device, host:port or udp:PORT; all serial ports are listed if not given.")
+    ] = None,
+    modbus: Annotated[bool, typer.Option("--modbus", help="Look for Modbus devices on it.")] = False,
+    registers: Annotated[str | None, typer.Option(help="Of Modbus devices: show these, such as 0-31.")] = None,
+    all_units: Annotated[bool, typer.Option("--all-units", help="Ask Modbus units up to 247, not only to 32.")] = False,
+    listen_s: Annotated[float, typer.Option(min=0.2, max=3600, help="How long to listen at each line setting.")] = 3.0,
+    config: Annotated[Path | None, typer.Option(help="The file of the gateway that may be running.")] = None,
+) -> None:
+    """Find out what is connected to a port. Listens, and asks who is silent; changes nothing in any instrument."""
+    from gateway.found import PortUnusable
+    from gateway.survey import parse_span, survey
+
+    try:
+        span = parse_span(registers) if registers is not None else None
+        good = survey(port, usual(config), modbus=modbus, listen_s=listen_s, every_unit=all_units, registers=span)
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except PortUnusable as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command()
 def top(config: RunningConfig = None) -> None:
     """Watch the running gateway: its instruments, the link, the disk and the log."""
     from gateway.screen import Top

@@ -327,7 +327,7 @@ def _fit(driver: ModbusMap, port: ModbusPort, *reads: Sequence[_Answer]) -> Foun
     confidence = good / (good + bad + 0.5)
     if isinstance(driver.settings, Settings) and driver.settings.device is not None:
         confidence *= 0.95  # another address than the maker's
-    told = {name: value for name, value in driver.description().items() if name in ("manufacturer", "model")}
+    told = {"manufacturer": driver.map.manufacturer, "model": driver.map.title}
     return Found(port, "modbus", driver.settings, confidence, None, frames, problems, told)
 
 
@@ -385,12 +385,13 @@ def readings(block: Block, found: Sequence[Found]) -> list[Reading]:
         for order, values in first[kind].items():
             for i, value in enumerate(values):
                 others = [first[kind][other][i] for other in first[kind] if other != order]
-                score, why = _rate(kind, value, second[kind][order][i], others)
+                again = second[kind][order][i]
+                score, why = _rate(kind, value, again, others)
                 of_map = mapped.get((block.address + i, kind, order))
                 if of_map is not None:
                     score, why = score + 2.0, [of_map, *why]
                 if score >= _WORTH:
-                    rated.append(Reading(block.address + i, kind, order, value, "; ".join(why), score))
+                    rated.append(Reading(block.address + i, kind, order, again, "; ".join(why), score))
     votes = Counter[str]()
     for reading in rated:
         votes[reading.order] += 1

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
 from serial.tools import list_ports
 
-from gateway.config import ModbusRtuPort, ModbusTcpPort, Parity, Port, SerialPort, TcpPort, UdpPort
+from gateway.config import ModbusRtuPort, Parity, SerialPort
 
 _STABLE = ("/dev/serial/by-id", "/dev/serial/by-path")
 
@@ -62,35 +61,6 @@ def with_line(port: AnySerial, line: str) -> AnySerial:
     if isinstance(port, SerialPort):
         settings["data_bits"] = int(shape[0])
     return port.model_copy(update=settings)
-
-
-_KINDS: Mapping[str, type[Port]] = {
-    "serial": SerialPort,
-    "tcp": TcpPort,
-    "udp": UdpPort,
-    "modbus_tcp": ModbusTcpPort,
-    "modbus_rtu": ModbusRtuPort,
-}
-
-
-def parse_port(text: str, *, modbus: bool = False) -> Port:
-    """A port in few words: a device (`/dev/ttyUSB0`), `host:port`, `udp:10110`; with `modbus` a bus, or a server's
-    `host[:port]`. Each may have the word of the gateway's file in front, as in `modbus_tcp:10.0.0.6`; a `host:502` is a
-    Modbus server. Raises ValueError.
-    """
-    word, colon, rest = text.partition(":")
-    if not colon or word not in _KINDS:
-        rest = text
-        if "/" in text:
-            word = "modbus_rtu" if modbus else "serial"
-        else:
-            word = "modbus_tcp" if modbus or text.endswith(":502") else "tcp"
-    table = {word: int(rest) if word == "udp" and rest.isdigit() else rest}
-    try:
-        return _KINDS[word].model_validate(table)
-    except ValidationError as error:
-        why = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
-        raise ValueError(f"{text}: {why}") from None
 
 
 def serial_ports() -> list[Serial]:
