@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +30,7 @@ from drivers.simulators.ship import ShipSimulator
 from drivers.simulators.simulator import Mischief, Said, Simulator
 from gateway.config import ModbusRtuPort, ModbusTcpPort, Port, SerialPort, parse_endpoint
 from gateway.modbus_server import ModbusServer, crc16
-from gateway.simulate import KINDS, Faults, build, host, listing
+from gateway.simulate import KINDS, Faults, build, host, listing, simulate
 from gateway.transports import Data, Transport, open_transport
 from tidegate.frame import Frame
 
@@ -482,3 +483,16 @@ def test_kinds_are_listed_without_a_port(tmp_path: Path) -> None:
         _, complaint = process.communicate(timeout=10)
     assert process.returncode == 1
     assert complaint.startswith("sbe73: 'sbe73' cannot be simulated; these can: ")
+
+
+def test_every_kind_and_option_is_described() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "simulators.md").read_text()
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    assert sorted(set(KINDS) - set(rows)) == []
+    for kind in KINDS:
+        assert all(f"drivers/{way[0]}.md" in rows[kind] for way in build(kind, None, []).drivers)
+    app = typer.Typer(add_completion=False)
+    app.command()(simulate)
+    command: Any = typer.main.get_command(app)
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    assert [option for option in sorted(options) if f"`{option}" not in text] == []
