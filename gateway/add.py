@@ -17,10 +17,11 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from drivers import driver as drivers
 from drivers.driver import Driver
@@ -28,9 +29,10 @@ from gateway import config as configuration
 from gateway.catalogue import shipped, type_in_words
 from gateway.config import Instrument, ModbusRtuPort, ModbusTcpPort, Port, SerialPort, TcpPort, UdpPort
 from gateway.control import ControlClient, NoGateway
+from gateway.found import Found, PortUnusable
 from gateway.health import label_of, value_text, with_unit
 from gateway.ports import Serial, serial_ports
-from gateway.probe import Found, PortUnusable, probe
+from gateway.probe import probe
 from tidegate.identity import is_name
 from tidegate.settings import ConfigError, check_name, nearest
 
@@ -117,27 +119,20 @@ def put_behind(path: Path, before: bytes | None, text: str) -> None:
     gap = "" if not before else "\n" if before.endswith(b"\n") else "\n\n"
     whole = (before or b"") + (gap + text).replace("\n", ending).encode()
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
-    except OSError as error:
-        raise NotAdded(f"{path.parent} cannot be written to ({error.strerror}); become its owner by sudo") from None
-    new = Path(temporary)
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with _beside(path) as (file, name):
             _as_before(file.fileno(), path, before is not None)
             file.write(whole)
             file.flush()
             os.fsync(file.fileno())
-        configuration.load(new)
-        if (path.read_bytes() if path.exists() else None) != before:
-            raise NotAdded(f"{path} was changed meanwhile; nothing was written: try again")
-        os.replace(new, path)
+            configuration.load(name)
+            if (path.read_bytes() if path.exists() else None) != before:
+                raise NotAdded(f"{path} was changed meanwhile; nothing was written: try again")
+            os.replace(name, path)
     except ConfigError as error:
         told = "\n".join(f"{path}:{m.line}: {m}" for m in error.mistakes)
         raise NotAdded(f"{told}\nnothing was written") from None
     except OSError as error:
         raise NotAdded(f"{path}: {error.strerror or error}; nothing was written") from None
-    finally:
-        new.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # a file system without such a thing keeps the file all the same
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -183,7 +178,7 @@ def port_table(text: str, cls: type[Driver] | None) -> dict[str, Any]:
     line = _LINE.fullmatch(rest.strip()) if rest.strip() else None
     if rest.strip() and line is None:
         raise ValueError(f"{rest.strip()!r} is no line setting; write it as 9600 8N1")
-    is_device = address.startswith(("/", "./", "../", "~")) or (":" not in address and Path(address).exists())
+    is_device = "/" in address or address.startswith("~") or (":" not in address and Path(address).exists())
     if is_device:
         return {"modbus_rtu" if modbus else "serial": address} | (_line_table(line) if line else {})
     if ":" not in address and not modbus:
@@ -228,7 +223,12 @@ def port_of(table: Mapping[str, Any], base: Path) -> Port:
     try:
         return _KINDS[kind].model_validate(dict(table), context={"base": base})
     except ValidationError as error:
-        raise ValueError("; ".join(mistakes(_KINDS[kind], error))) from None
+        raise ValueError("; ".join(map(_told, error.errors(include_url=False)))) from None
+
+
+def _told(detail: ErrorDetails) -> str:
+    what = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else detail["msg"]
+    return f"{'.'.join(map(str, detail['loc']))}: {what}"
 
 
 def table_of(port: Port) -> dict[str, Any]:
@@ -317,13 +317,16 @@ class Questions:
         def check(text: str) -> dict[str, Any]:
             chosen = there[int(text) - 1] if text.isdigit() and 1 <= int(text) <= len(there) else None
             table = port_table(str(chosen.name) if chosen else text, cls)
+            for key in {"serial", "modbus_rtu"} & table.keys():
+                if Path.cwd() != self.base:  # relative paths in the file are meant from its own folder
+                    table[key] = str(Path(table[key]).expanduser().absolute())
             port = port_of(table, self.base)
             if isinstance(port, SerialPort) and (holder := taken.get(port.serial.resolve())):
                 raise ValueError(f"{holder!r} uses {port.serial} already; give each instrument its own")
             return table
 
-        number = "its number above, " if there else ""
-        question = f"Where is it connected? {number}a device, host:port or udp:PORT"
+        listed = "its number above, " if there else ""
+        question = f"Where is it connected? {listed}a device, host:port or udp:PORT"
         return self.ask(question, "--port", self.given.port, proposal, check)
 
     def recognised(self, table: Mapping[str, Any]) -> Found | None:
@@ -372,7 +375,7 @@ class Questions:
 
     def settings(self, name: str, cls: type[Driver], proposed: Mapping[str, Any]) -> dict[str, Any]:
         """The driver's settings: proposed ones, those of the command line, and those that it cannot do without."""
-        given = dict(self._set(text) for text in self.given.settings)
+        given = dict(self._set(cls, text) for text in self.given.settings)
         values = {**proposed, **given}
         for key in proposed.keys() - given.keys():
             self._explain(cls, key)
@@ -388,24 +391,20 @@ class Questions:
             values[key] = self.ask(f"Which {key}?", f"--set {key}=…", None, None, parsed)
         while True:
             try:
-                cls.Settings.model_validate(values, context={"base": self.base})
-                further = None if self.given.yes or self._scripted() else self._further(cls)
-            except ValidationError as error:
-                told = "; ".join(mistakes(cls.Settings, error))
-                if self.given.yes or self._scripted():
-                    raise NotAdded(f"the driver {name!r} cannot do with these settings: {told}") from None
-                typer.echo(f"  {told}")
+                check_settings(self.base, name, values)
+                further = None if self.given.yes or self.given.settings else self._further(cls)
+            except ValueError as error:
+                if self.given.yes or self.given.settings:
+                    raise NotAdded(f"the driver {name!r} cannot do with these settings:\n{error}") from None
+                typer.echo(f"  {error}")
                 further = typer.prompt("Setting (name=value)")
             if not further:
                 return values
             try:
-                key, value = self._set(further)
+                key, value = self._set(cls, further)
                 values[key] = value
             except NotAdded as error:
                 typer.echo(f"  {error}")
-
-    def _scripted(self) -> bool:
-        return bool(self.given.settings)
 
     def _further(self, cls: type[Driver]) -> str:
         if not cls.Settings.model_fields:
@@ -423,11 +422,15 @@ class Questions:
             about = " ".join((info.description or "").split())
             typer.echo(f"  {key} ({type_in_words(info.annotation)}): {about}")
 
-    def _set(self, text: str) -> tuple[str, Any]:
-        key, equals, value = text.partition("=")
+    def _set(self, cls: type[Driver], text: str) -> tuple[str, Any]:
+        name, equals, value = text.partition("=")
         if not equals:
-            raise NotAdded(f"--set {text}: write name=value")
-        return key.strip(), parsed(value.strip())
+            raise NotAdded(f"{text!r} is no setting; write name=value")
+        name, given = name.strip(), parsed(value.strip())
+        info = cls.Settings.model_fields.get(name)
+        if isinstance(given, str) and info and type_in_words(info.annotation).startswith("list of"):
+            given = [given]  # a list of one
+        return name, given
 
     def name(self, proposal: str, taken: Sequence[str]) -> str:
         """The instrument's name."""
@@ -454,17 +457,33 @@ def parsed(text: str) -> Any:
         return [part.strip() for part in text.split(",")] if "," in text else text
 
 
-def mistakes(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
-    """What is wrong, each with its field and the remedy."""
-    for detail in error.errors(include_url=False):
-        place = ".".join(map(str, detail["loc"]))
-        if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
-            yield f"no setting is called {place!r}; {nearest(place, model.model_fields, repr)}"
-        elif detail["type"] == "missing":
-            yield f"the setting {place!r} is needed"
-        else:
-            told = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else detail["msg"]
-            yield f"{place}: {told}" if place else told
+def check_settings(base: Path, driver: str, settings: Mapping[str, Any]) -> None:
+    """Raises ValueError with what is wrong with a driver's settings, as the check of a whole file says it. Paths in
+    them are from the folder `base`; `NotAdded` where that cannot be written to."""
+    port = {"modbus_tcp": "h"} if drivers.load(driver).transports == ("modbus",) else {"tcp": "h:1"}
+    text = instrument_table("it", driver, 1.0, port, settings)
+    with _beside(base / "settings.toml") as (file, name):
+        file.write((head_table("it", {"moving": True}, {"host": "h"}, "d") + "\n" + text).encode())
+        file.flush()
+        try:
+            configuration.load(name)
+        except ConfigError as error:
+            told = [f"{m.field.removeprefix('settings').lstrip('.')}: {m.message}" for m in error.mistakes]
+            raise ValueError("\n  ".join(line.removeprefix(": ") for line in told)) from None
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A temporary file in the folder of `path`, and its name; it may be renamed. Raises `NotAdded`."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    except OSError as error:
+        raise NotAdded(f"{path.parent} cannot be written to ({error.strerror}); become its owner by sudo") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file, Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def known_driver(name: str) -> str:
