@@ -30,7 +30,7 @@ from tidegate.frame import Schema
 
 _PRESSURE = {
     "hPa": 1.0, "mbar": 1.0, "mb": 1.0, "Pa": 0.01, "kPa": 10.0, "bar": 1000.0, "mmHg": 1.33322387415,
-    "torr": 1.33322387415, "inHg": 33.86388640341, "psi": 68.94757293168, "psia": 68.94757293168,
+    "torr": 1013.25 / 760, "inHg": 33.86388640341, "psi": 68.94757293168, "psia": 68.94757293168,
 }  # fmt: skip
 _TEMPERATURE = {"'C": 1.0, "'F": 5 / 9, "C": 1.0, "F": 5 / 9}
 _VALUES: Mapping[str, tuple[str, Mapping[str, float]]] = {

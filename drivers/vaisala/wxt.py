@@ -83,7 +83,7 @@ _MESSAGE = re.compile(rb"([0-9A-Za-z])([Rr])([0-5])((?:, ?[A-Z][a-z]=[^,]*)+)")
 _VALUE = re.compile(rb"(-?\d{1,6}(?:\.\d{1,6})?)([A-Za-z#])")
 _FAULTS = re.compile(rb"[0-9A-Za-z][Tt]X,(?:Unable|Sync|Unknown|Use chksum|Profile reset|Factory reset)[ -~]*")
 _TOLD = re.compile(rb"[0-9A-Za-z][Tt]X,(?:Version reset|Start-up|Measurement reset|Rain reset|Inty reset)[ -~]*")
-_SETTINGS = re.compile(rb"([0-9A-Za-z])[XWTRSI][UuABCSG](,[A-Z]=[^,]*)*")
+_SETTINGS = re.compile(rb"([0-9A-Za-z])([XWTRSI])[UuABCSG](?:,[A-Z]=[^,]*)*")
 _COMMAND = re.compile(rb"\?|[0-9A-Za-z]|[0-9A-Za-z][RrXWTSI][0-5UZ]?(?:RU|,[ -~]{1,60})?!?")
 _NMEA = re.compile(rb"\$[A-Z]{5},[ -~]*")
 _NO_TEXT = re.compile(rb"[^ -~\x7f]")
@@ -235,7 +235,8 @@ class Wxt(RowDriver):
         if _FAULTS.fullmatch(text):
             return "exception", f"the transmitter says: {text[4:].decode('ascii')}"
         if found := _SETTINGS.fullmatch(text):
-            self._learn(text.decode("ascii"))
+            if found[2] == b"X":
+                self._learn(text.decode("ascii"))
             return None
         if not text or _COMMAND.fullmatch(text) or _TOLD.fullmatch(text):
             return None
