@@ -68,11 +68,20 @@ def trace(
     kept = thin(values)
     line = _pairs(time, values, kept, decimals)
     # A line across time in which nothing was measured would show what nobody saw.
-    if interval_s:
-        breaks = np.flatnonzero(np.diff(time[kept]) > _break_ns(time, kept, interval_s))
-        for at in breaks[::-1].tolist():
+    alone = kept[:0]
+    if interval_s and len(kept):
+        broken = np.diff(time[kept]) > _break_ns(time, kept, interval_s)
+        alone = kept[np.append(True, broken) & np.append(broken, True)]
+        for at in np.flatnonzero(broken)[::-1].tolist():
             line.insert(at + 1, [int(time[kept[at]]) // _MS + 1, None])
     series: list[Options] = [_line("value", line, "--trace")]
+    if len(alone):  # a line of one point shows nothing
+        series.append(
+            {
+                "name": "value", "type": "scatter", "symbol": "circle", "symbolSize": 4, "z": 2,
+                "data": _pairs(time, values, alone, decimals), "itemStyle": {":color": "tg('--trace')"},
+            }
+        )  # fmt: skip
     for flag, name, symbol, size, colour in _MARKS:
         marked = np.flatnonzero((flags == flag) & np.isfinite(values))
         marked = marked[:: max(-(-len(marked) // (_MOST_MARKS if flag != Flag.NOT_EVALUATED else 60)), 1)]

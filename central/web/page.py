@@ -30,6 +30,7 @@ _PLATFORM_S = 3.0
 _PROFILE_S = 15.0
 _TIDE_S = 120.0
 _ARCHIVE_S = 60.0
+_TRACES = 6  # of one kind of sample, drawn at once
 _RANGES = (("15 min", 900), ("1 h", 3600), ("6 h", 6 * 3600), ("24 h", 86_400))
 _EAST, _NORTH = "eastward_sea_water_velocity", "northward_sea_water_velocity"
 
@@ -140,7 +141,8 @@ class _Platform:
         self._range_s = 0
         self._charts: list[_Chart] = []
         self._shape: set[tuple[str, bytes]] = set()
-        self._profile: dict[str, str] = {}
+        self._profile: dict[tuple[str, bytes], str] = {}
+        self._opened: set[tuple[str, bytes]] = set()
         self._older: dict[tuple[str, bytes], tuple[tuple[int, ...], dict[str, Track]]] = {}
         self._heads: dict[str, ui.html] = {}
         self._tide_charts: list[tuple[str, ui.html, ui.element, ui.echart, ui.echart]] = []
@@ -277,6 +279,9 @@ class _Platform:
                         )
                         continue
                     for schema in schemas:
+                        if len(schemas) > 1:
+                            said = schema.kind.replace("_", " ")
+                            ui.html(f'<div class="label"><b>{escape(said)}</b></div>', sanitize=False)
                         self._build_schema(i, schema)
 
     def _build_schema(self, i: InstrumentView, schema: Schema) -> None:
@@ -284,10 +289,36 @@ class _Platform:
             self._build_tide(i)
         if schema.cells is not None:
             self._build_profile(i, schema)
+        scalars = sorted((f for f in schema.fields if not f.profile), key=_is_ours)
+        most = len(scalars) if len(scalars) <= _TRACES + 2 else _TRACES
         with ui.element("div").classes("charts").style("margin-bottom:12px"):
-            for f in schema.fields:
-                if not f.profile:
-                    self._build_trace(i, schema, f)
+            for f in scalars[:most]:
+                self._build_trace(i, schema, f)
+        if scalars[most:]:
+            self._build_more(i, schema, scalars[most:])
+
+    def _build_more(self, i: InstrumentView, schema: Schema, fields: list[Field]) -> None:
+        """The traces that few look at, made when somebody does: an ADCP's housekeeping is forty charts."""
+        with ui.expansion(f"{len(fields)} more").classes("more") as more:
+            holder = ui.element("div").classes("charts").style("width:100%")
+        key = (i.name, schema.id)
+
+        async def open_or_close() -> None:
+            if more.value:
+                self._opened.add(key)
+                with holder:
+                    for f in fields:
+                        self._build_trace(i, schema, f)
+                await self._refresh()
+            else:
+                self._opened.discard(key)
+                gone = set(holder.descendants())
+                self._charts = [chart for chart in self._charts if chart.element not in gone]
+                holder.clear()
+
+        more.on_value_change(open_or_close)
+        if key in self._opened:
+            more.open()
 
     def _card(self, label: str, unit: str, plot: str) -> tuple[ui.echart, ui.html]:
         with ui.element("div").classes("card chart"):
@@ -318,7 +349,8 @@ class _Platform:
         both = _EAST in profiles and _NORTH in profiles
         choices = {"speed": "Current speed"} if both else {}
         choices |= {name: _label(name) for name in profiles}
-        chosen = self._profile.setdefault(i.name, next(iter(choices)))
+        own = (i.name, schema.id)
+        chosen = self._profile.setdefault(own, next(iter(choices)))
 
         def values(data: dict[str, Track], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
             if name == "speed":
@@ -326,7 +358,7 @@ class _Platform:
             return data[name].values
 
         def heat(data: dict[str, Track], start_ns: int, end_ns: int) -> tuple[dict[str, Any] | None, str]:
-            name = self._profile[i.name]
+            name = self._profile[own]
             f = profiles[_EAST if name == "speed" else name]
             track = data[f.name]
             shown = values(data, name)
@@ -340,7 +372,7 @@ class _Platform:
             return options, f'<span class="small">{failed} failed values left out</span>' if failed else ""
 
         def latest(data: dict[str, Track], start_ns: int, end_ns: int) -> tuple[dict[str, Any] | None, str]:
-            name = self._profile[i.name]
+            name = self._profile[own]
             f = profiles[_EAST if name == "speed" else name]
             if not len(data[f.name].time):
                 return None, ""
@@ -364,14 +396,14 @@ class _Platform:
         with ui.element("div").classes("charts profile").style("margin-bottom:12px"):
             units = next(iter(profiles.values())).unit
             element, now = self._card("Profile against time", units, "tall")
-            self._charts.append(_Chart(element, now, (i.name, schema.id), heat, _PROFILE_S))
+            self._charts.append(_Chart(element, now, own, heat, _PROFILE_S))
             element, now = self._card("Newest profile", units, "tall")
-            self._charts.append(_Chart(element, now, (i.name, schema.id), latest))
+            self._charts.append(_Chart(element, now, own, latest))
 
         async def choose() -> None:
-            self._profile[i.name] = str(select.value)
+            self._profile[own] = str(select.value)
             for chart in self._charts:
-                if chart.of[0] == i.name:
+                if chart.of == own:
                     chart.key, chart.drawn_s = None, float("-inf")
             await self._refresh()
 
@@ -484,6 +516,12 @@ def _newest(track: Track, f: Field) -> str:
 def _label(name: str) -> str:
     known = PARAMETERS.get(name)
     return known.label if known else name.replace("_", " ")
+
+
+def _is_ours(f: Field) -> bool:
+    """Whether CF has no name for it: mostly an instrument's housekeeping."""
+    known = PARAMETERS.get(f.name)
+    return known is None or known.standard_name is None
 
 
 def _short(name: str) -> str:

@@ -41,6 +41,17 @@ ADCP = Schema(
     ),
     Cells(20, 2.0, 1.0, True),
 )
+BEAM = "radial_sea_water_velocity_away_from_instrument_beam_5"
+HOUSEKEEPING = tuple(f"external_voltage_{n}" for n in range(6))
+VERTICAL = Schema(
+    "adcp_vertical_beam",
+    (
+        Field.of(BEAM, profile=True),
+        *(Field.of(name) for name in HOUSEKEEPING),
+        *(Field.of(name) for name in (TEMPERATURE, PRESSURE, "battery_voltage")),
+    ),
+    Cells(12, 1.5, 0.5, True),
+)
 SHIP = Schema("navigation", tuple(Field.of(n) for n in ("latitude", "longitude", "platform_speed_wrt_ground")))
 
 Columns = Mapping[str, Any]
@@ -66,13 +77,14 @@ class FilledHub:
         self.hub.stop()
 
     def platform(self, name: str, place: tuple[float, float] | None, title: str = "", **instruments: Any) -> None:
-        """Declare a platform: instruments as name=(schema, interval_s, driver, manufacturer, model, serial)."""
+        """Declare a platform: instruments as name=(schema or schemas, interval_s, driver, manufacturer, model,
+        serial)."""
         declared = {
             key.replace("_", "-"): InstrumentBirth(
                 driver=driver, manufacturer=maker, model=model, serial=serial, interval_s=interval_s,
-                schemas=[schema.as_dict()],
+                schemas=[schema.as_dict() for schema in (schemas if isinstance(schemas, tuple) else (schemas,))],
             )
-            for key, (schema, interval_s, driver, maker, model, serial) in instruments.items()
+            for key, (schemas, interval_s, driver, maker, model, serial) in instruments.items()
         }  # fmt: skip
         latitude, longitude = place or (None, None)
         birth = Birth(
@@ -215,6 +227,14 @@ class FilledHub:
             "platform_orientation": 87.0 + self.random.normal(0, 0.05, len(t)),
         }
 
+    def vertical_beam(self, time_ns: Any) -> dict[str, Any]:
+        """What the fifth beam of a profiler says, with a good deal of housekeeping."""
+        t = time_ns / SECOND
+        beam = 0.05 * np.sin(2 * np.pi * t / 600)[:, None] + self.random.normal(0, 0.01, (len(t), 12))
+        housekeeping = {name: 1.0 + 0.01 * self.random.normal(0, 1, len(t)) for name in HOUSEKEEPING}
+        sea = {TEMPERATURE: self.sea.temperature_c(t, 20.0), PRESSURE: 20.0 + self.sea.level_m(t)}
+        return {BEAM: beam, "battery_voltage": 14.2 + 0.0 * t, **housekeeping, **sea}
+
 
 def fill(filled: FilledHub) -> None:
     """A network in every state, over the Singapore Strait and the coast of Johor and Pahang."""
@@ -284,6 +304,11 @@ def fill(filled: FilledHub) -> None:
 
     f.platform("kuantan", (3.9750, 103.4300), "Kuantan harbour", tide_1=(GAUGE, 60.0, *radar))
     f.undescribed("mersing", "tide-1", 6)
+
+    signature = ("nortek_ad2cp", "Nortek", "Signature1000", "100321")
+    f.platform("changi", (1.3950, 104.0000), "Changi mooring", profiler=((ADCP, VERTICAL), 60.0, *signature))
+    f.samples("changi", "profiler", ADCP, t := f.times(60, 3600), f.adcp(t), block=1)
+    f.samples("changi", "profiler", VERTICAL, t := f.times(60, 3600), f.vertical_beam(t), block=1)
 
     for name, title, place in (
         ("sembawang", "Sembawang", (1.4650, 103.8330)),

@@ -116,7 +116,7 @@ def test_platforms_are_worst_first_and_a_click_opens_their_traces(watched: Watch
     page = watched.page
     page.goto(url)
     rows = page.locator("tr[data-platform]")
-    expect(rows).to_have_count(11)
+    expect(rows).to_have_count(12)
     told = [p["name"] for p in httpx.get(f"{url}/platforms").json()["platforms"]]
     shown = [row.get_attribute("data-platform") for row in rows.all()]
     assert shown[:5] == told[:5] == ["tioman-1", "pulau-tekong", "mersing", "kuantan", "horsburgh"]
@@ -124,7 +124,7 @@ def test_platforms_are_worst_first_and_a_click_opens_their_traces(watched: Watch
     assert states[:6] == ["silent", "offline", "quarantined", "never-heard", "late", "catching-up"]
     expect(page.locator(".banner")).to_contain_text("tioman-1 is silent: tide-1: nothing for 2 h")
     assert page.locator(".map path.land").count() > 10
-    expect(page.locator(".map .marks a")).to_have_count(10)  # mersing has no position
+    expect(page.locator(".map .marks a")).to_have_count(11)  # mersing has no position
     # State is told by a mark of its own shape, not by colour alone.
     marks = {state: page.locator(f'tr[data-state="{state}"] .word svg').first.inner_html() for state in set(states)}
     assert len({re.sub(r"var\\(.*?\\)", "", mark) for mark in marks.values()}) == len(marks)
@@ -167,6 +167,22 @@ def test_a_platform_tells_profiles_gaps_problems_and_facts(watched: Watched, url
     expect(page.locator("tr", has_text="the gateway no longer holds it")).to_contain_text("3")
     expect(page.locator("tr", has_text="still to come")).to_contain_text("5")
     expect(page.locator(".facts")).to_contain_text("driver sbe37")
+
+
+def test_kinds_of_samples_are_apart_and_housekeeping_waits_until_it_is_asked_for(watched: Watched, url: str) -> None:
+    page = watched.page
+    page.goto(f"{url}/platform/changi")
+    expect(page.locator(".charts.profile .nicegui-echart")).to_have_count(4)
+    for told in ("20 cells of 1 m", "12 cells of 0.5 m", "adcp vertical beam"):
+        expect(page.locator(".section", has_text=told)).to_be_visible()
+    assert wait_until_drawn(page, "Pressure", "--trace")
+    voltage = page.locator(".card.chart", has_text="External voltage 5")
+    expect(voltage).to_have_count(0)
+    page.get_by_text("3 more").click()
+    expect(voltage.locator(".now")).to_have_text(re.compile(r"\d\.\d{4}"))
+    assert wait_until_drawn(page, "External voltage 5", "--trace")
+    page.get_by_text("3 more").click()
+    expect(voltage).to_have_count(0)
 
 
 def test_a_tide_is_predicted_where_the_record_is_long_enough(watched: Watched, url: str) -> None:
