@@ -26,12 +26,12 @@ Canada cites it; a line of a real instrument with its checksum in the tests of a
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, reduce
-from operator import xor
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from drivers.checksums import exclusive_or
 from drivers.columns import INVALID, Value, columns, is_day, moments
 from drivers.driver import DriverSettings
 from drivers.lines import Line
@@ -208,8 +208,9 @@ class Aml(RowDriver):
 
     def _amlx(self, line: Line, found: re.Match[bytes]) -> Row | Complaint:
         whole, body, checksum = found.groups()
-        if checksum is not None and reduce(xor, whole) != int(checksum, 16):
-            return "checksum", f"the line's checksum is {checksum.decode()}, and should be {reduce(xor, whole):02X}"
+        computed = exclusive_or(whole)
+        if checksum is not None and computed != int(checksum, 16):
+            return "checksum", f"the line's checksum is {checksum.decode()}, and should be {computed:02X}"
         stamp = b""
         names: list[str] = []
         units: list[str] = []

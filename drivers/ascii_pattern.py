@@ -10,7 +10,6 @@ its first sample stood in the stream. A record that carries date and time has th
 UTC unless the pattern or the settings say otherwise), any other that of its arrival.
 """
 
-import binascii
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -25,6 +24,7 @@ from pydantic import Field as Setting
 from pydantic import ValidationError, field_validator, model_validator
 
 from drivers.arrivals import Arrivals
+from drivers.checksums import crc16_ccitt, crc16_modbus, exclusive_ors, sums
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Lines
 from drivers.pattern import MONTHS, Checksum, Coefficients, FieldSpec, Form, Pattern, Resolved, mistakes
@@ -126,39 +126,15 @@ def _pattern_of_file(path: Path) -> Pattern:
 # --- checksums --------------------------------------------------------------------------------------------------------
 
 
-def _reduced(operation: np.ufunc, covered: Sequence[bytes]) -> Ints:
-    """`operation` over the bytes of each of `covered`."""
-    lengths = np.array([len(c) for c in covered], np.int64)
-    result = np.zeros(len(covered), np.int64)
-    full = np.flatnonzero(lengths)
-    if len(full):
-        octets = np.frombuffer(b"".join(covered), np.uint8).astype(np.int64)
-        result[full] = operation.reduceat(octets, (np.cumsum(lengths) - lengths)[full])
-    return result
-
-
-def _crc16_modbus(covered: Sequence[bytes]) -> Ints:
-    lengths = np.array([len(c) for c in covered], np.int64)
-    octets = np.array(covered, f"S{max(1, int(lengths.max()))}").view(np.uint8).reshape(len(covered), -1)
-    crc = np.full(len(covered), 0xFFFF, np.int64)
-    for place in range(int(lengths.max())):
-        reaches = lengths > place
-        stepped = crc ^ octets[:, place]
-        for _ in range(8):
-            stepped = np.where(stepped & 1, stepped >> 1 ^ 0xA001, stepped >> 1)
-        crc = np.where(reaches, stepped, crc)
-    return crc
-
-
 def _computed(checksum: Checksum, covered: Sequence[bytes]) -> Ints:
     """The checksum of each of `covered` as the instrument must print it."""
     if checksum.kind == "xor":
-        return _reduced(np.bitwise_xor, covered)
+        return exclusive_ors(covered)
     if checksum.kind == "crc16_modbus":
-        return _crc16_modbus(covered)
+        return crc16_modbus(covered)
     if checksum.kind == "crc16_ccitt":
-        return np.array([binascii.crc_hqx(c, 0xFFFF) for c in covered], np.int64)
-    total = _reduced(np.add, covered)
+        return np.array([crc16_ccitt(c) for c in covered], np.int64)
+    total = sums(covered)
     if checksum.kind == "negative_sum":
         total = -total
     modulo = checksum.modulo or (256 if checksum.written == "hex" or checksum.kind == "negative_sum" else None)

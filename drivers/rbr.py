@@ -30,7 +30,6 @@ labels, error messages); RBR's own library libRBR and its tests, whose Gen4 line
 """
 
 import re
-from binascii import crc_hqx
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from struct import unpack
@@ -39,6 +38,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import model_validator
 
+from drivers.checksums import crc16_ccitt
 from drivers.columns import INVALID, Value, columns, is_day, moments
 from drivers.driver import DriverSettings
 from drivers.lines import Line
@@ -379,8 +379,9 @@ class Rbr(RowDriver):
 
     def _gen4(self, line: Line, found: re.Match[bytes]) -> Row | Complaint:
         whole, serial, label, stamp, values, crc = found.groups()
-        if crc is not None and crc_hqx(whole[:-6], 0xFFFF) != int(crc, 16):
-            return "checksum", f"the line's checksum is {crc.decode()}, and should be {crc_hqx(whole[:-6], 0xFFFF):04X}"
+        computed = crc16_ccitt(whole[:-6])
+        if crc is not None and computed != int(crc, 16):
+            return "checksum", f"the line's checksum is {crc.decode()}, and should be {computed:04X}"
         tokens = values.split(b" ")
         if stamp is None and not all(b"e" in token.lower() for token in tokens if b"." in token):
             return "syntax", "neither a time nor values as a Gen4 instrument prints them"

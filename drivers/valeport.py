@@ -25,10 +25,10 @@ of a miniSVS (uwesub).
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, reduce
-from operator import xor
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from drivers.checksums import exclusive_or
 from drivers.columns import INVALID, Value, columns, is_day, moments
 from drivers.driver import DriverSettings
 from drivers.lines import Line
@@ -259,7 +259,7 @@ class Valeport(RowDriver):
         return "unknown", "a Valeport instrument is not known to print such a line"
 
     def _sentence(self, line: Line, name: bytes, fields: bytes, checksum: bytes) -> Row | Complaint:
-        computed = reduce(xor, name + b"," + fields)
+        computed = exclusive_or(name + b"," + fields)
         if computed != int(checksum, 16):
             return "checksum", f"the checksum is {checksum.decode()}, and should be {computed:02X}"
         found = _FIELDS[name].fullmatch(fields)

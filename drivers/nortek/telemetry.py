@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from drivers.checksums import exclusive_or
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Line, Lines
 from tidegate.clock import NAT, Arrival, TimeSource
@@ -334,9 +335,7 @@ class Telemetry(Driver):
             out.append(problem(kind, message, line.offset, line.data, line.arrival))
             return
         name, body, told = found.groups()
-        parity = 0
-        for byte in line.data[1 : 1 + len(name) + 1 + len(body)]:
-            parity ^= byte
+        parity = exclusive_or(line.data[1 : 1 + len(name) + 1 + len(body)])
         if (told is None and not self._optional) or (told is not None and int(told, 16) != parity):
             message = f"the checksum says {told.decode() if told else 'nothing'}, the bytes give {parity:02X}"
             out.append(problem("checksum", message, line.offset, line.data, line.arrival))

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from drivers.checksums import exclusive_or
 from drivers.trdi.blocks import NAVIGATION, Blocks, Columns, Message, rows_of, times_of
 from drivers.trdi.framing import Bytes, Ints, Mask
 from tidegate.clock import NAT
@@ -188,10 +189,8 @@ def _text(body: bytes) -> tuple[Schema, _Values] | None:
     if sentence is None:
         return None
     schema, pattern, read = _TEXTS[sentence[1][2:5]]
-    if sentence[2] is not None:
-        check = int(np.bitwise_xor.reduce(np.frombuffer(sentence[1], np.uint8)))
-        if check != int(sentence[2], 16):
-            return None
+    if sentence[2] is not None and exclusive_or(sentence[1]) != int(sentence[2], 16):
+        return None
     match = pattern.fullmatch(sentence[1])
     values = read(match) if match else None
     return None if values is None else (schema, values)
