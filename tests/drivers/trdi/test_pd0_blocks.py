@@ -89,7 +89,7 @@ def written(ensemble: bytes, *, lower: bool = False) -> bytes:
 
 @PROBABLE
 @given(
-    st.lists(st.integers(1, 900), max_size=12),
+    st.lists(st.integers(1, 900), max_size=12, unique=True),
     st.sets(st.integers(0, 20_000), max_size=30),
     st.booleans(),
     st.sampled_from([b"\r\n", b"\n", b""]),
