@@ -80,13 +80,12 @@ def _talkers(kind: str) -> Mapping[str, type[Driver]]:
 
 def hails(names: Iterable[str], line: str | None) -> list[bytes]:
     """The hails of these drivers that have this line setting among theirs, likeliest first; each question once."""
-    ranked = []
-    for name in names:
-        cls = installed()[name]
-        if cls.hail() and (line is None or line in cls.lines):
-            ranked.append((cls.lines.index(line) if line else 0, cls.hail()))
-    asked = list(dict.fromkeys(hail for _, hail in sorted(ranked, key=lambda entry: entry[0])))
-    return [hail for hail in asked if not any(hail != other and hail in other for other in asked)]
+    drivers = [cls for name in names if (cls := installed()[name]).hail() and (line is None or line in cls.lines)]
+    asked = {cls.hail() for cls in drivers}
+    asked = {hail for hail in asked if not any(hail != other and hail in other for other in asked)}
+    # Each driver whose question this is, or is part of this, votes for it, by how usual the setting is for it.
+    votes = {h: sum(1 / (1 + (c.lines.index(line) if line else 0)) for c in drivers if c.hail() in h) for h in asked}
+    return sorted(asked, key=lambda hail: (-votes[hail], hail))
 
 
 # ---- one port --------------------------------------------------------------------------------------------------------
@@ -170,7 +169,7 @@ class _Probe:
             if unasked:
                 self._heard[name] = unasked
             rivals = {guess.driver for guess in by_ear if guess.confidence > by_ear[0].confidence - _SPAN}
-            if len(rivals) == 1:
+            if len(rivals) == 1 and by_ear[0].samples:
                 self._tell(f"{name}: {_amount(unasked)}: recognised")
                 return _found(port, by_ear, by_ear, [], unasked)
             self._tell(f"{name}: {_amount(unasked)}" + (f": {' or '.join(sorted(rivals))}" if rivals else ""))
@@ -211,20 +210,24 @@ class _Probe:
         names = list(_talkers(port.kind))
         if said and not by_ear:
             candidates = await asyncio.to_thread(half_known, unasked, names) or candidates
-        for hail in hails(candidates, name if isinstance(port, SerialPort) else None):
-            for last in (False, True):  # the first may only have waked it
-                self._now(f"{name}: asking {shown(hail)}")
-                answer = await ear.ask(hail, _ANSWERING_AMID_S if said else _ANSWERING_S)
-                # A driver that knows the answer may understand what was said before it.
-                found = await asyncio.to_thread(guesses, [*answer, *unasked], names) if answer else []
-                found = [guess for guess in found if guess.confidence >= ENOUGH and (guess.told or not by_ear)]
-                self._tell(f"{name}: sent {shown(hail)}: {_amount(answer)}" + (": recognised" if found else ""))
-                if answer and not said:
-                    self._heard[name] = answer
-                if found:
-                    return _found(port, found, by_ear, answer, unasked)
-                if said or last or not texture(b"".join(data for data, _ in answer)).text:
-                    break
+        questions = hails(candidates, name if isinstance(port, SerialPort) else None)
+        asked: list[bytes] = []
+        awake = bool(said)
+        while questions:
+            asked.append(hail := questions.pop(0))
+            self._now(f"{name}: asking {shown(hail)}")
+            answer = await ear.ask(hail, _ANSWERING_AMID_S if said else _ANSWERING_S)
+            # A driver that knows the answer may understand what was said before it.
+            found = await asyncio.to_thread(guesses, [*answer, *unasked], names) if answer else []
+            found = [guess for guess in found if guess.confidence >= ENOUGH and (guess.told or not by_ear)]
+            self._tell(f"{name}: sent {shown(hail)}: {_amount(answer)}" + (": recognised" if found else ""))
+            if found:
+                return _found(port, found, by_ear, answer, unasked)
+            if answer and not said:
+                self._heard[name] = answer
+            if answer and not awake:
+                awake = True
+                questions += asked  # the first may only have waked it
         return _found(port, by_ear, by_ear, [], unasked)
 
     def _conclude(self, port: Port) -> None:
@@ -308,8 +311,8 @@ def in_asking_mode(name: str, settings: DriverSettings, *, speaks: bool) -> Driv
 
 
 def interval_s(frames: Sequence[Frame]) -> float | None:
-    """How far apart samples are: of several kinds of them that came three times or more, the slowest; None of too few.
-    A value within a tenth of one that instruments are set to is taken for that."""
+    """How far apart samples are, the slowest kind of them; None where none came twice. A value within a tenth of one
+    that instruments are set to is taken for that."""
     times: dict[bytes, list[Any]] = {}
     for frame in frames:
         times.setdefault(frame.schema.id, []).append(frame.time[frame.time != NAT])
@@ -318,11 +321,10 @@ def interval_s(frames: Sequence[Frame]) -> float | None:
         apart = np.diff(np.sort(np.concatenate(parts))) / 1e9
         apart = apart[apart > _TOGETHER_S]
         if len(apart):
-            steps.append((len(apart) > 1, float(np.median(apart))))
+            steps.append(float(np.median(apart)))
     if not steps:
         return None
-    often = max(several for several, _ in steps)
-    found = max(step for several, step in steps if several == often)
+    found = max(steps)
     usual = min(_USUAL_S, key=lambda s: abs(math.log(s / found)))
     return usual if abs(found / usual - 1) <= 0.1 else float(f"{found:.2g}")
 

@@ -88,28 +88,45 @@ def _guess(
     name: str, cls: type[Driver], settings: DriverSettings, pieces: Sequence[tuple[bytes, Arrival]], size: int
 ) -> Guess | None:
     guarded = Guarded(cls(name, settings))
-    before = guarded.description()
+    before = _said(guarded)
     items = guarded.feed_all(pieces)
     problems = [item for item in items if isinstance(item, Problem)]
-    told = _told(before, guarded.description())
+    after = _said(guarded)
     frames = [item for item in [*items, *guarded.finish()] if isinstance(item, Frame)]
     samples = sum(map(len, frames))
+    told = _told(before, after, at_most_name=bool(samples))
     who = _whose(str(told.get("model", "")))
     if not (samples or told) or (who and name not in who):
         return None
     if any(p.kind == FAULT for p in problems):
         return Guess(name, settings, 0.0, frames, problems, told)
-    first = problems[0].size if problems and problems[0].offset == 0 else 0
-    broken = sum(p.size for p in problems) - first
+    no_fault = _REFUSALS | _LACKING if told else _REFUSALS
+    faults = [p for p in problems if p.kind not in no_fault]
+    first = faults[0].size if faults and faults[0].offset == 0 else 0
+    broken = sum(p.size for p in faults) - first
     understood = max(1.0 - broken / max(size - first, 1), 0.0)
     records = samples + (_A_NAME if told else 0)
     return Guess(name, settings, understood * records / (records + _HALF_CERTAIN), frames, problems, told)
 
 
-def _told(before: Mapping[str, Any], after: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a driver's description has gained, where the instrument's name or number is in that."""
+def _said(guarded: Guarded) -> Mapping[str, Any]:
+    """What a driver knows of its instrument: its description, and what it measures."""
+    try:
+        measures = ", ".join(dict.fromkeys(f.name for schema in guarded.driver.schemas() for f in schema.fields))
+    except Exception as error:  # any driver's fault is its own
+        guarded.fault(error)
+        measures = ""
+    return {**guarded.description(), "measures": measures}
+
+
+def _told(before: Mapping[str, Any], after: Mapping[str, Any], *, at_most_name: bool) -> Mapping[str, Any]:
+    """What of that is new, where the instrument's name or number is among it. What it measures counts only where
+    that was not learned from samples."""
     news = {key: value for key, value in after.items() if value and value != before.get(key)}
-    return {**news, "model": after.get("model", "")} if news.keys() & {"model", "serial"} else {}
+    measures = news.pop("measures", "")
+    if measures and not at_most_name:
+        news["measures"] = measures
+    return news if news.keys() & {"model", "serial", "measures"} else {}
 
 
 def _whose(model: str) -> set[str]:
@@ -132,7 +149,9 @@ def _lacking(name: str, settings: DriverSettings, pieces: Sequence[tuple[bytes, 
     return sum(item.size for item in items if isinstance(item, Problem) and item.kind in _LACKING)
 
 
-_LACKING = frozenset({"columns", "channels", "calibration"})
+_LACKING = frozenset({"columns", "channels", "calibration", "unit"})
+_REFUSALS = frozenset({"exception"})
+"""An instrument that refuses a question of another's is understood."""
 _SHORTEST = 4
 
 

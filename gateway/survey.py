@@ -8,6 +8,7 @@ import asyncio
 import errno
 import re
 import sys
+import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -216,9 +217,10 @@ def _sure(found: Found) -> str:
 def _show_samples(found: Found) -> None:
     """The newest sample of each kind, and the problems."""
     if not found.samples:
-        typer.echo(
-            "It gave no sample while probing: it may measure rarely (--listen-s), wait to be polled, or not log.\n"
-        )
+        mode = installed()[found.driver].Settings.model_fields.get("mode")
+        modes = " or ".join(f'mode = "{m}"' for m in typing.get_args(mode.annotation)[1:]) if mode else ""
+        asks = f"; or have it asked: {modes} in its settings" if modes else ""
+        typer.echo(f"It gave no sample. Does it measure rarely (--listen-s 600), or was it not started{asks}?\n")
     newest = {frame.schema.id: frame for frame in found.frames if len(frame)}
     for frame in newest.values():
         typer.echo(f"{frame.schema.kind}:")
