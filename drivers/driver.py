@@ -7,6 +7,10 @@ Theory of operation. Whoever owns the port (the gateway, or `tidegate decode` re
 * for an instrument that must be set up or polled, it writes what `start()` and `poll()` give; it owns the schedule;
 * when the bytes end for good (a file's end, a closed port) it calls `finish()`, which reports what was left half said.
 
+An instrument with which one must talk to and fro within a sample (SDI-12: start a measurement, wait, fetch the values)
+has a driver that overrides `turn`. Whoever owns the port calls it after each `feed` and `poll`, and at the moment for
+which it last asked; it gives what to write now. What is decoded never depends on it, so a raw log gives the same.
+
 Where many small pieces are at hand that arrived at different times (the stamped lines of a logger's file), `feed_all`
 takes them at once; what comes out is the same, and a driver of lines overrides it to work on all of them together.
 
@@ -22,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -58,6 +62,15 @@ def problem(kind: str, message: str, offset: int, data: bytes, arrival: Arrival 
 
 
 Decoded = Frame | Problem
+
+
+class Turn(NamedTuple):
+    """What a driver does of its own accord: `data` to write now, and what it has to report (an instrument that does not
+    answer). It wants to be asked again at `again_ns` on the monotonic clock, if nothing is fed before."""
+
+    data: bytes = b""
+    again_ns: int | None = None
+    problems: Sequence[Problem] = ()
 
 
 class DriverSettings(BaseModel):
@@ -116,6 +129,10 @@ class Driver(ABC):
     def poll(self) -> bytes:
         """What to write for each sample that is to be asked for. Empty where the instrument speaks unasked."""
         return b""
+
+    def turn(self, now_ns: int) -> Turn:
+        """What to write at `now_ns` (monotonic, as `Arrival.monotonic_ns`) to go on with a conversation."""
+        return Turn()
 
     @classmethod
     def guesses(cls) -> Sequence[DriverSettings]:

@@ -6,7 +6,8 @@ costs nothing. A person may talk to the instrument meanwhile (`type`), and may h
 Every instrument has a task of its own, so a dead one never slows another. The schedule runs on the monotonic clock:
 a poll that could not be made in time is left out and counted, never made up for in a burst. Frames go to `deliver` in
 the order of the stream, all that one piece of bytes completed together; the raw bytes are in the raw log before the
-driver sees them.
+driver sees them. A driver that talks to and fro with its instrument has its turn after each piece and each poll, and
+when it asked for it (`Driver.turn`); while the polls are held it has none.
 
 A driver that raises is replaced by a new one (`gateway.guard`), which takes the very next bytes. The set-up commands
 are then sent again, at once the first time and with growing pauses where it keeps failing.
@@ -67,6 +68,7 @@ class Acquisition:
         self._open = False
         self._mid_stream = False
         self._due_s = time.monotonic()
+        self._turn_due_s: float | None = None
         self._interval_s = health.interval_s or _DEFAULT_INTERVAL_S
         self._faults = 0  # that the instrument was set up anew after
         self._pause_s = 0.0
@@ -104,10 +106,13 @@ class Acquisition:
         while True:
             try:
                 now_s = time.monotonic()
-                due_s = min(self._due_s, self._set_up_due_s or self._due_s)
-                if await self._step(min(max(due_s - now_s, 0.0), _LOOK_S)):
+                due_s = min(self._due_s, self._set_up_due_s or self._due_s, self._turn_due_s or self._due_s)
+                heard = await self._step(min(max(due_s - now_s, 0.0), _LOOK_S))
+                if heard:
                     back_off_s = _BACK_OFF_S[0]
-                await self._speak()
+                polled = await self._speak()
+                if heard or polled or (self._turn_due_s is not None and time.monotonic() >= self._turn_due_s):
+                    await self._converse()
             except Exception as error:
                 # Whatever it is, it is this instrument's alone: the others go on.
                 self._failed(error)
@@ -140,14 +145,14 @@ class Acquisition:
             self.health.quiet()
         return False
 
-    async def _speak(self) -> None:
-        """Sends what is due: the set-up, then a poll."""
+    async def _speak(self) -> bool:
+        """Sends what is due: the set-up, then a poll; whether that was due."""
         now_s = time.monotonic()
         if self._set_up_due_s is not None and now_s >= self._set_up_due_s:
             self._set_up_due_s = None
             await self._say(self._ask(self.guarded.driver.start))
         if now_s < self._due_s:
-            return
+            return False
         data = self._ask(self.guarded.driver.poll) if self._open and not self.polls_held else b""
         await self._say(data)
         late_s = time.monotonic() - self._due_s
@@ -155,6 +160,18 @@ class Acquisition:
         self._due_s += (missed + 1) * self._interval_s
         if missed and data:
             self.health.note("poll_skipped", f"{missed} polls were {late_s:.1f} s late and left out", missed)
+        return True
+
+    async def _converse(self) -> None:
+        """Gives the driver its turn."""
+        self._turn_due_s = None
+        if not self._open or self.polls_held:
+            return
+        turn = self.guarded.turn(time.monotonic_ns())
+        self._take(list(turn.problems), self._raw.position)
+        if turn.again_ns is not None:
+            self._turn_due_s = turn.again_ns / 1e9
+        await self._say(turn.data)
 
     def _ask(self, what: Callable[[], bytes]) -> bytes:
         try:

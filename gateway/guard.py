@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from drivers.arrivals import Pieces
-from drivers.driver import Decoded, Driver, Problem, problem
+from drivers.driver import Decoded, Driver, Problem, Turn, problem
 from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource
 from tidegate.frame import Frame
 
@@ -67,6 +67,15 @@ class Guarded:
     def finish(self) -> list[Decoded]:
         """As `Driver.finish`; never raises."""
         return self._run(self.driver.finish, b"", UNKNOWN)
+
+    def turn(self, now_ns: int) -> Turn:
+        """As `Driver.turn`; never raises."""
+        shift = self._fed_before
+        try:
+            turn = self.driver.turn(now_ns)
+            return turn._replace(problems=[replace(p, offset=p.offset + shift) for p in turn.problems])
+        except Exception as error:
+            return Turn(problems=[problem(FAULT, self.fault(error), self._fed, b"")])
 
     def _run(self, work: Callable[[], list[Decoded]], data: bytes, at: Arrival) -> list[Decoded]:
         shift = self._fed_before

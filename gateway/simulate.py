@@ -52,6 +52,7 @@ KINDS = {
     "sbe54": "drivers.simulators.sbe54:Sbe54Simulator",
     "sbe911plus": "drivers.simulators.sbe911plus:Sbe911plusSimulator",
     "seafet": "drivers.simulators.seafet:SeaFetSimulator",
+    "sdi12": "drivers.simulators.sdi12:Sdi12Simulator",
     "ship": "drivers.simulators.ship:ShipSimulator",
     "signature": "drivers.simulators.signature:SignatureSimulator",
     "vaisala_ptu": "drivers.simulators.weather:PtuSimulator",

@@ -63,6 +63,7 @@ def settings_of(name: str) -> DriverSettings:
         "ascii": {"pattern": "tsg"},
         "modbus": {"map": "geolux-lx80"},
         "paroscientific": {"mode": "polled"},
+        "sdi12": {"sensors": [{"address": "0", "sensor": "campbell-cs475"}]},
         "sbe911plus": {"xmlcon": _written("cast.xmlcon", Sbe911plusSimulator().configuration())},
     }
     return cls.Settings.model_validate(needed.get(name, {}))
@@ -90,7 +91,7 @@ def heard(kind: str, name: str, *simulated: str) -> tuple[Piece, ...]:
         if said:
             pieces.append((said, Arrival(now_ns, now_ns, "boot", True)))
             driver.feed(*pieces[-1])
-        asked = driver.poll() if tick % 10 == 9 else b""
+        asked = (driver.poll() if tick % 10 == 9 else b"") + driver.turn(now_ns).data
     return tuple(pieces)
 
 

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from drivers.driver import Driver
+from drivers.sdi12 import Sdi12
 from drivers.seabird.sbe37 import Sbe37
 from drivers.simulators.sbe37 import Sbe37Simulator
+from drivers.simulators.sdi12 import Sdi12Simulator
 from gateway.acquire import Acquisition
 from gateway.config import Endpoint, Port, SerialPort, TcpPort
 from gateway.health import InstrumentHealth
@@ -99,6 +101,47 @@ async def test_a_simulated_ctd_is_read_as_its_ledger_says(tmp_path: Path, raw: R
     times = [int(t) for frame in run.frames for t in frame.time]
     assert times == sorted(set(times))
     assert run.health.samples == len(times) == (tmp_path / "ledger").read_text().count("sea_water_temperature")
+
+
+async def test_a_conversation_goes_on_between_the_polls(tmp_path: Path, raw: RawLog) -> None:
+    stop = asyncio.Event()
+    link = tmp_path / "bus"
+    radar = {"address": "0", "sensor": "campbell-cs475", "measurement": "MC"}
+    away = {"address": "7", "parameters": ["air_temperature"]}
+    simulated = Sdi12Simulator(sensors=[radar], takes_s=1)
+    hosting = host(simulated, ledger=tmp_path / "ledger", stop=stop, serial_link=link)
+    simulator = asyncio.create_task(hosting)
+    settings = Sdi12.Settings.model_validate({"sensors": [radar, away], "timeout_s": 0.1, "retries": 1})
+    async with running(Sdi12("bus", settings), SerialPort(serial=link), raw, 1.5) as run:
+        await run.until(lambda: run.health.samples >= 2 and "no_answer" in run.health.problems, 10)
+        said = [u.data for u in run.said()]
+    stop.set()
+    await simulator
+    assert said[:6] == [b"0I!", b"7I!", b"0MC!", b"0D0!", b"7M!", b"7M!"]
+    assert said[6:8] == [b"7I!", b"0MC!"]  # the next round
+    levels = [frame.columns["distance_from_sensor_to_water_surface"][0] for frame in run.frames]
+    assert all(
+        f'"distance_from_sensor_to_water_surface": {level}' in (tmp_path / "ledger").read_text() for level in levels
+    )
+
+
+async def test_a_person_at_the_console_is_not_talked_over(tmp_path: Path, raw: RawLog, pty: Pty) -> None:
+    settings = Sdi12.Settings.model_validate(
+        {"sensors": [{"address": "0", "parameters": ["depth"]}], "timeout_s": 0.05}
+    )
+    run = Run(raw, InstrumentHealth(0.2))
+    acquisition = Acquisition(Sdi12("bus", settings), open_transport(serial(pty)), raw, run.health, run.take)
+    run.task = asyncio.create_task(acquisition.run(run.stop))
+    await run.until(lambda: len(run.said()) >= 3)
+    acquisition.polls_held = True
+    await asyncio.sleep(0.1)
+    before = len(run.said())
+    await asyncio.sleep(0.5)
+    assert len(run.said()) == before
+    acquisition.polls_held = False
+    await run.until(lambda: len(run.said()) > before)
+    run.stop.set()
+    await asyncio.wait_for(run.task, 3)
 
 
 async def test_set_up_then_polls_on_the_schedule(pty: Pty, raw: RawLog) -> None:
