@@ -17,9 +17,9 @@ from typing import Any, cast
 
 import pytest
 
+from drivers.aml import Aml
 from drivers.driver import Decoded, Driver, load, names
 from drivers.modbus_map import ModbusMap
-from drivers.nortek.telemetry import Telemetry
 from drivers.simulators.sbe911plus import Sbe911plusSimulator
 from drivers.simulators.simulator import Said, Simulator
 from gateway.config import ModbusRtuPort, ModbusTcpPort, Port, SerialPort, TcpPort, UdpPort, parse_endpoint
@@ -370,12 +370,11 @@ async def test_over_a_real_port_all_that_is_not_damaged_arrives(way: str, tmp_pa
         port, options = TcpPort(tcp=parse_endpoint(f"127.0.0.1:{free}")), {"tcp": f"127.0.0.1:{free}"}
     else:
         port, options = UdpPort(udp=free), {"udp": f"127.0.0.1:{free}"}
-    settings = ["telemetry=101", "cells=5", "clock.ahead_s=3600", "mischief.drift_per_h=100"]
-    simulator = build("signature", 0.5, settings)
+    simulator = build("aml", 0.1, ["outputformat=amlx", "clock.ahead_s=3600", "mischief.drift_per_h=100"])
     faults = Faults(noise=0.2, cut=0.2, checksum=0.3, seed=5)
-    reading = asyncio.create_task(through(port, Telemetry("it"), 5.0)) if way == "udp" else None
+    reading = asyncio.create_task(through(port, Aml("it"), 2.0)) if way == "udp" else None
     async with hosted(simulator, tmp_path / "ledger", faults=faults, **options):
-        decoded = await (reading or through(port, Telemetry("it"), 5.0))
+        decoded = await (reading or through(port, Aml("it"), 2.0))
         simulator.speaking = False
     said = ledger_of(tmp_path / "ledger")
     heard = Heard(said, [row for frame in frames(decoded) for row in _rows(frame)], problems(decoded))
