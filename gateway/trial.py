@@ -11,6 +11,7 @@ them all. Of a file all is shown.
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -28,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drivers.driver import Decoded, Driver, Problem, load
+from drivers.recording import batches
 from gateway.acquire import Acquisition, Overheard
 from gateway.config import Instrument, Port
 from gateway.console import Refused, Words
@@ -362,7 +364,11 @@ def try_sample(driver: Driver, instrument: str | None, sample: Path) -> bool:
     if str(sample) == "-" and sys.stdin.isatty():
         trial.note("paste what the instrument said, then press Enter and Ctrl-D")
     guarded = Guarded(driver)
-    for part in by_piece(recorded(sample, None, instrument if sample.is_dir() else None)):
+    pasted = str(sample) == "-"
+    recording = (
+        batches(_standard_input()) if pasted else recorded(sample, None, instrument if sample.is_dir() else None)
+    )
+    for part in by_piece(recording):
         if isinstance(part, Break):
             trial.heard(b"", Arrival.now(), guarded.finish())
             continue
@@ -375,6 +381,12 @@ def try_sample(driver: Driver, instrument: str | None, sample: Path) -> bool:
     elif not hints:
         hints = ["check that the driver and its settings are this instrument's: `tidegate gateway drivers NAME`"]
     return trial.conclude(Counter(), hints)
+
+
+def _standard_input() -> Iterator[bytes]:
+    """What is there at a time: of a pipe as it comes, of a terminal line by line until one Ctrl-D."""
+    while data := os.read(sys.stdin.fileno(), 1 << 16):
+        yield data
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -62,6 +62,10 @@ class Terminal:
         """Types a line."""
         os.write(self._master, text.encode() + b"\n")
 
+    def end_of_input(self) -> None:
+        """Ctrl-D."""
+        os.write(self._master, b"\x04")
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         os.write(self._master, b"\x03")
