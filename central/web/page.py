@@ -29,6 +29,7 @@ _OVERVIEW_S = 5.0
 _PLATFORM_S = 3.0
 _PROFILE_S = 15.0
 _TIDE_S = 120.0
+_CONNECT_S = 60.0
 _ARCHIVE_S = 60.0
 _TRACES = 6  # of one kind of sample, drawn at once
 _RANGES = (("15 min", 900), ("1 h", 3600), ("6 h", 6 * 3600), ("24 h", 86_400))
@@ -187,6 +188,12 @@ class _Platform:
                 with ui.element("div"):
                     ui.html('<div class="head"><h2>Platform</h2></div>', sanitize=False)
                     self._facts = _html("card")
+            _set(self._head, drawing.platform_head(p, self._views.now().hub))
+        # A station of many profilers takes seconds to read; meanwhile the browser shows whose page this is.
+        try:
+            await ui.context.client.connected(timeout=_CONNECT_S)
+        except TimeoutError:
+            return
         await self._refresh()
         ui.timer(_PLATFORM_S, self._refresh)
 

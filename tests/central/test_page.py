@@ -87,7 +87,8 @@ def canvas_has(page: Page, title: str, colour: str) -> bool:
     found: bool = page.evaluate(
         """([title, colour]) => {
             const cards = [...document.querySelectorAll('.card.chart')];
-            const canvas = cards.find(c => c.querySelector('b').textContent === title).querySelector('canvas');
+            const card = cards.find(c => c.querySelector('b').textContent === title);
+            const canvas = card && card.querySelector('canvas');
             if (!canvas || !canvas.width) return false;
             const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
             copy.drawImage(canvas, 0, 0);
