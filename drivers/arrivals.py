@@ -79,6 +79,11 @@ class Arrivals:
         broken: Bools = (_steps(self.clock) != 0) | (of_boot & stepped)
         return broken
 
+    def stretches(self) -> Ints:
+        """(n,): a number that is greater than that of the arrival before where their samples may not share a Frame."""
+        numbers: Ints = np.concatenate((np.zeros(1, np.int64), np.cumsum(self.breaks(), dtype=np.int64)))[: len(self)]
+        return numbers
+
     def elapsed_ns(self) -> Ints:
         """(n - 1,): what passed between an arrival and the one before it, 0 where that is not known."""
         if len(self.clocks) == 1 and self.clocks[0][0]:

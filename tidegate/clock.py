@@ -49,6 +49,13 @@ class Arrival:
         """This moment, on this machine."""
         return cls(time.time_ns(), time.monotonic_ns(), boot_id(), clock_is_disciplined())
 
+    def follows(self, earlier: "Arrival", tolerance_ns: int = 10_000_000) -> bool:
+        """Whether both are of the same boot, with no step of the wall clock between them greater than `tolerance_ns`
+        (of a recording that knows no boot, any)."""
+        step_ns = (self.utc_ns - self.monotonic_ns) - (earlier.utc_ns - earlier.monotonic_ns)
+        same = self.boot == earlier.boot and self.disciplined == earlier.disciplined
+        return same and (not self.boot or abs(step_ns) <= tolerance_ns)
+
 
 UNKNOWN = Arrival(NAT, 0, "", False)
 """Bytes of which nobody noted when they arrived."""

@@ -232,14 +232,11 @@ class Frame:
     def follows(self, earlier: "Frame", *, tolerance_ns: int = 10_000_000) -> bool:
         """Whether this Frame may be joined to `earlier`: same instrument, schema, time source and boot, and no step
         of the wall clock between them greater than `tolerance_ns` (of a recording that knows no boot, any)."""
-        a, b = earlier.arrival, self.arrival
         return (
             self.instrument == earlier.instrument
             and self.schema == earlier.schema
             and self.source == earlier.source
-            and a.boot == b.boot
-            and a.disciplined == b.disciplined
-            and (not a.boot or abs((b.utc_ns - b.monotonic_ns) - (a.utc_ns - a.monotonic_ns)) <= tolerance_ns)
+            and self.arrival.follows(earlier.arrival, tolerance_ns)
         )
 
 

@@ -268,7 +268,7 @@ def frames(instrument: str, framer: Framer, groups: Sequence[Group], problems: S
     events: list[tuple[int, Decoded]] = [(p.offset, p) for p in problems]
     breaks = np.array([p.offset for p in problems], np.int64)
     pieces, moments = framer.arrivals
-    steady = np.concatenate(([0], np.cumsum(Arrivals.of(moments).breaks()))) if len(moments) > 1 else np.zeros(1, int)
+    steady = Arrivals.of(moments).stretches()
     for group in groups:
         plan, starts = group.plan, np.array(group.starts, np.int64)
         raw = b"".join([framer.buffer[start : start + plan.size] for start in group.starts])

@@ -398,21 +398,11 @@ class Dvl(Driver):
         while first < len(run):
             key, at = _binary_key(run[first][1]), self._arrival(run[first][0])
             last = first + 1
-            while last < len(run) and _binary_key(run[last][1]) == key and self._steady(at, run[last][0]):
+            while last < len(run) and _binary_key(run[last][1]) == key and self._arrival(run[last][0]).follows(at):
                 last += 1
             decoded += self._same_records(run[first:last], key, at)
             first = last
         return decoded
-
-    def _steady(self, earlier: Arrival, offset: int) -> bool:
-        """Whether a sample that arrived with the byte at `offset` may share a Frame with one of `earlier`."""
-        later = self._arrival(offset)
-        step_ns = (later.utc_ns - later.monotonic_ns) - (earlier.utc_ns - earlier.monotonic_ns)
-        return (
-            earlier.boot == later.boot
-            and earlier.disciplined == later.disciplined
-            and not (later.boot and abs(step_ns) > 10_000_000)
-        )
 
     def _same_records(self, run: Sequence[tuple[int, bytes]], key: tuple[int, int], at: Arrival) -> list[Decoded]:
         kind, coordinates = key
@@ -533,18 +523,12 @@ class Dvl(Driver):
                 last < len(groups)
                 and known >= set(groups[last].kinds)
                 and (groups[last].time != NAT) == by_clock
-                and self._steady_groups(groups[first], groups[last])
+                and groups[last].arrival.follows(groups[first].arrival)
             ):
                 last += 1
             decoded += self._same_groups(groups[first:last], known, by_clock=by_clock)
             first = last
         return decoded
-
-    @staticmethod
-    def _steady_groups(earlier: _Group, later: _Group) -> bool:
-        a, b = earlier.arrival, later.arrival
-        step_ns = (b.utc_ns - b.monotonic_ns) - (a.utc_ns - a.monotonic_ns)
-        return a.boot == b.boot and a.disciplined == b.disciplined and not (b.boot and abs(step_ns) > 10_000_000)
 
     def _same_groups(self, groups: Sequence[_Group], kinds: frozenset[bytes], *, by_clock: bool) -> list[Decoded]:
         schema = self._schemas.setdefault(kinds, _text_schema(kinds))
