@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +46,7 @@ DRIVERS: Mapping[str, Mapping[str, Any]] = {
     "modbus": {"map": "vegapuls-61", "device": 1},
     "paroscientific": {"unit": "psi"},
     "rbr": _RBR,
+    "sdi12": {"sensors": [{"address": "0", "sensor": "campbell-cs475"}]},
     # Without it, one line cut behind its temperature and run into the next reads as one with salinity.
     "sbe45": {"columns": ("temperature", "conductivity")},
 }
@@ -121,7 +122,7 @@ def run(way: Way, settings: Sequence[str] = (), faults: Faults | None = None) ->
         heard.damaged_utterances += damaged and bool(out)
         said = speaker.take_said()
         if out:
-            heard.said.extend((one, damaged) for one in said)
+            heard.said.extend((replace(one, at_ns=at_ns), damaged) for one in said)
         fed = _record(request, out) if is_bus else out
         decoded.extend(driver.feed(fed, Arrival(at_ns, at_ns, "boot", True)))
 
@@ -137,6 +138,13 @@ def run(way: Way, settings: Sequence[str] = (), faults: Faults | None = None) ->
         else:
             # What it says first, a few tell but once: the shape of all that follows.
             hear(speaker.tick(now_ns), now_ns, through=line if n > 1 else None)
+            said = driver.poll()
+            for _ in range(8):
+                hear(speaker.receive(said, now_ns), now_ns, through=line)
+                turn = driver.turn(now_ns)
+                decoded.extend(turn.problems)
+                if not (said := turn.data):
+                    break
     decoded += driver.finish()
     heard.problems = problems(decoded)
     heard.rows = [row for frame in frames(decoded) for row in _rows(frame)]
