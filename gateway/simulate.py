@@ -41,6 +41,7 @@ KINDS = {
     "ascii": "drivers.simulators.ascii_pattern:AsciiSimulator",
     "dvl": "drivers.simulators.dvl:DvlSimulator",
     "gill": "drivers.simulators.weather:GillSimulator",
+    "modbus": "drivers.simulators.modbus_map:ModbusMapSimulator",
     "paroscientific": "drivers.simulators.paroscientific:ParoscientificSimulator",
     "radar": "drivers.simulators.radar:RadarSimulator",
     "rbr": "drivers.simulators.rbr:RbrSimulator",

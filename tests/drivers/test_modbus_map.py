@@ -29,6 +29,7 @@ from drivers.register_map import (
     shipped,
     shipped_map,
 )
+from drivers.simulators.modbus_map import ModbusMapSimulator
 from drivers.simulators.radar import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, RadarSimulator
 from drivers.simulators.simulator import Mischief
 from tests.recordings import DATA, needs_recordings
@@ -769,7 +770,7 @@ def test_settings_of_the_instrument_overrule_the_map() -> None:
 # --- the simulated gauge ----------------------------------------------------------------------------------------------
 
 
-def serve(radar: RadarSimulator, driver: ModbusMap, now_ns: int) -> bytes:
+def serve(radar: RadarSimulator | ModbusMapSimulator, driver: ModbusMap, now_ns: int) -> bytes:
     """What a transport would feed for one poll."""
     record = b""
     for request in requests(driver):
@@ -821,3 +822,36 @@ def test_the_simulated_gauge_refuses_what_a_real_one_would() -> None:
     assert radar.registers(4, 2000, 2, AT.utc_ns) == [0, 0]
     assert radar.take_said() == []
     assert radar.tick(AT.utc_ns) == b""
+
+
+# --- any map, simulated -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_everything_that_a_simulated_device_measured_is_found(name: str) -> None:
+    own = [register(parameter="sea_water_temperature", address=1), register(parameter="depth", address=3)]
+    given = {"registers": own} if not shipped_map(name).registers else {}
+    device = ModbusMapSimulator(
+        map=name, settings=given, seed=4, lost=(7,), mischief=Mischief(period=20, spikes=(3,), spike_by=0.1)
+    )
+    driver = modbus(map=name, **given)
+    decoded: list[Decoded] = []
+    for i in range(30):
+        now_ns = AT.utc_ns + i * 10**9
+        decoded += driver.feed(serve(device, driver, now_ns), Arrival(now_ns, i * 10**9, AT.boot, True))
+    assert not problems(decoded)
+    found = [{k: v for k, v in row.items() if k != "time"} for row in rows(frames(decoded))]
+    said = device.take_said()
+    assert found == [dict(s.values) for s in said]
+    assert len(found) == 30
+    assert {s.mischief for s in said} == {"", "spike", "lost"}
+
+
+def test_a_simulated_device_refuses_what_its_map_does_not_name() -> None:
+    device = ModbusMapSimulator(map="aquaread-leveline-ctd")
+    assert device.registers(4, 0, 11, AT.utc_ns) == ILLEGAL_ADDRESS
+    assert device.registers(3, 0, 1, AT.utc_ns) == ILLEGAL_ADDRESS
+    assert device.registers(6, 0, 1, AT.utc_ns) == ILLEGAL_FUNCTION
+    assert isinstance(device.registers(4, 3, 2, AT.utc_ns), list)
+    assert device.take_said() == []
+    assert device.tick(AT.utc_ns) == b""
