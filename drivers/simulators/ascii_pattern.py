@@ -19,6 +19,7 @@ import numpy as np
 from drivers.ascii_pattern import AsciiPattern, Settings
 from drivers.pattern import MONTHS, Checksum, FieldSpec, Form, closing
 from drivers.simulators.simulator import Said, Simulator, wrong_digits
+from drivers.simulators.station import measured
 from tidegate.vocabulary import PARAMETERS
 
 _NS = 1_000_000_000
@@ -131,34 +132,7 @@ class AsciiSimulator(Simulator):
         """(a field's value in the vocabulary's unit, the fault that was done to it)."""
         spec = self.resolved.spec(name, "")
         parameter = spec.parameter or name
-        t_s = now_ns / _NS
-        level, ship = float(self.sea.level_m(t_s)), self.sea.ship(t_s)
-        usual: dict[str, float] = {
-            "sea_water_temperature": float(self.sea.temperature_c(t_s)),
-            "sea_water_practical_salinity": float(self.sea.salinity(t_s)),
-            "sea_water_electrical_conductivity": 5.1,
-            "speed_of_sound_in_sea_water": 1541.0,
-            "water_surface_height_above_reference_datum": level,
-            "sea_water_pressure": level + 15.0,
-            "sea_water_pressure_due_to_sea_water": level + 5.0,
-            "depth": level + 5.0,
-            "sea_floor_depth_below_transducer": self.sea.depth_m + level,
-            "air_pressure": 1009.0,
-            "air_temperature": 28.4,
-            "relative_humidity": 81.0,
-            "relative_wind_speed": 6.2,
-            "wind_speed": 6.2,
-            "battery_voltage": 12.4,
-            "latitude": ship[0],
-            "longitude": ship[1],
-        }
-        if parameter in usual:
-            value = usual[parameter] * (1.0 + 1e-4 * float(self._random.normal()))
-        else:
-            known = PARAMETERS.get(parameter)
-            low, high = known.plausible if known else (0.0, 100.0)
-            low, high = max(low, -1e4), min(high, 1e4)
-            value = float(self._random.uniform(low + 0.1 * (high - low), high - 0.1 * (high - low)))
+        value = measured(self.sea, parameter, now_ns / _NS, self._random)
         return self._spoil(self._sample, value, now_ns, name)
 
     def uniform(self) -> float:
