@@ -31,6 +31,7 @@ labels, error messages); RBR's own library libRBR and its tests, whose Gen4 line
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from struct import unpack
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -252,7 +253,11 @@ class Rbr(RowDriver):
                     raise ValueError(f"{label!r} is no label of an RBR channel; these look as temperature_00")
             for label, name in self.parameters.items():
                 if name != "ignore" and name not in PARAMETERS:
-                    raise ValueError(f"parameters: {label} = {name!r} is no parameter of the vocabulary, nor 'ignore'")
+                    near = " or ".join(get_close_matches(name, PARAMETERS, n=3))
+                    hint = f"; did you mean {near}?" if near else ""
+                    raise ValueError(
+                        f"parameters: {label} = {name!r} is no parameter of the vocabulary, nor 'ignore'{hint}"
+                    )
             return self
 
     settings: Settings

@@ -364,7 +364,8 @@ def _way(
 
 def _missing(last: object, at: Loc, info: FieldInfo | None, value: object, about: str) -> str:
     if isinstance(last, int):
-        return f"{shown(value)} has too few values{about}"
+        lengths = [len(args) for args in _tuples_of(info.annotation if info else None) if Ellipsis not in args]
+        return f"{shown(value)} has too few values{f'; give {lengths[0]}' if lengths else ''}{about}"
     for table in _models_in(info)[:1]:
         needed = [name for name, field in table.model_fields.items() if field.is_required()]
         return f"this table is missing; add [{header(at)}]{' with ' * bool(needed)}{', '.join(needed)}"
@@ -408,6 +409,16 @@ def _models_of(annotation: Any) -> Iterator[type[BaseModel]]:
         return
     for argument in typing.get_args(annotation):
         yield from _models_of(argument)
+
+
+def _tuples_of(annotation: Any) -> Iterator[tuple[Any, ...]]:
+    """What the tuples hold that a field can be."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is tuple:
+        yield arguments
+    else:
+        for argument in arguments:
+            yield from _tuples_of(argument)
 
 
 def _is_array(info: FieldInfo) -> bool:

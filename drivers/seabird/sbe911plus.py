@@ -40,6 +40,7 @@ from drivers.lines import Line
 from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
 from drivers.seabird.calibration import AIR_PSI, DBAR_PER_PSI, Ints, conductivity_s_m, seabird_time_ns, unsigned
 from tidegate.frame import Column, Field, Schema, Times
+from tidegate.settings import ReadableFile
 
 SCANS_PER_S = 24
 _COMPENSATION_S = 30
@@ -232,7 +233,7 @@ class Sbe911plus(RowDriver):
     class Settings(DriverSettings):
         """Settings of a profiling CTD."""
 
-        xmlcon: Path
+        xmlcon: ReadableFile
         """The configuration file of the CTD (.xmlcon), which says what a scan holds, and the calibration."""
 
         @field_validator("xmlcon")
@@ -240,8 +241,10 @@ class Sbe911plus(RowDriver):
         def _is_readable(cls, path: Path) -> Path:
             try:
                 Configuration.of(path.read_text("utf-8-sig"))
-            except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(f"cannot be read: {error}") from None
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}: not the text of an .xmlcon file: {error}") from None
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}; name the .xmlcon that Seasave used for this CTD") from None
             return path
 
     settings: Settings

@@ -117,7 +117,7 @@ inner.depth_m = 1
         "1: [inner] depth_m: nan will not do: input should be a finite number (below the surface)",
         "4: [[limits]] range: is missing; add `range = …` (low, high)",
         "6: [[limits]] rang: no setting is called so; did you mean `range`?",
-        "7: [[limits]] range: [1] has too few values (low, high)",
+        "7: [[limits]] range: [1] has too few values; give 2 (low, high)",
         "11: [[limits]] range[1]: '2' is not a number; write it without quotes (low, high)",
         "13: [[limits]] inner.depth_m: is missing; add `depth_m = 2.5` (below the surface)",
         "14: [[limits]] inner.depth: no setting is called so; did you mean `depth_m`?",
