@@ -13,7 +13,8 @@ voltage, supply V and mA, humidity, four voltages of supplies, two leakage curre
 checksum: with it the sum of all bytes up to and with the last comma is 0 modulo 256. A value that is not measured is
 `nan`. SSPHOX (SeapHOx V2, 16 values) and DSPHOX (Deep SeapHOx V2, 13, no internal electrode): sample number, error
 flags, then temperature, pH, electrode voltages, the sensor's temperature (SSPHOX), pressure, salinity, conductivity,
-oxygen (mL/L), humidity and temperature of the housing. These have no checksum: the decimals of each value count.
+oxygen (mL/L), humidity and temperature of the housing. These have no checksum: the decimals of each value count. The
+scans of an uploaded file are hexadecimal digits (`drivers.seabird.ph`).
 
 Sources: SeaFET manual SAT-DN-00590 (layout); recorded frames of nine instruments by others, cited in the tests: the
 checksum holds for all of eight, and not for the manual's own example.
@@ -25,9 +26,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import Field as Setting
+from pydantic import field_validator
 
+from drivers.columns import rounded
+from drivers.driver import DriverSettings
 from drivers.lines import Line
 from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
+from drivers.seabird import ph
 from drivers.seabird.conversation import BEFORE, CONVERSATION
 from drivers.seabird.text import CLOCK, clock_ns, day_ns
 from tidegate.frame import MISSING_INT, Column, Field, Missing, Reasons, Schema
@@ -101,6 +107,7 @@ _FRAMES: Mapping[str, tuple[re.Pattern[bytes], tuple[tuple[int, Field | None], .
 _RAW = re.compile(rb"[DS]SPHOX\d{1,9},[0-9T:-]{19},(?: *\d+,){8} *-?\d+\.\d{3},[-\d., ]+")
 _KNOWN = re.compile(rb"SATFHR,[ -~]*|SATPHC\d{4},[ -~]*|FrameSync,[ -~]*")
 _SERIAL = re.compile(rb"SATFHR,SERIAL-NUMBER,(\d{1,9})")
+_SCAN = re.compile(rb"(?:%s)" % b"|".join(b"[0-9A-Fa-f]{%d}" % (2 * octets) for octets in ph.OCTETS))
 _LIKE_A_FRAME = re.compile(rb"SATPH|SSPH|DSPH")
 
 
@@ -111,7 +118,10 @@ class SeaFet(RowDriver):
     models: ClassVar[tuple[str, ...]] = ("SeaFET", "SeapHOx V2", "Deep SeapHOx V2")
     title: ClassVar[str] = "Sea-Bird SeaFET, SeapHOx V2 and Deep SeapHOx V2 pH sensors"
     lines: ClassVar[tuple[str, ...]] = ("9600 8N1", "57600 8N1", "115200 8N1", "19200 8N1", "38400 8N1")
-    calibration: ClassVar[str] = "in the instrument; frames hold computed values"
+    calibration: ClassVar[str] = (
+        "in the instrument, whose frames hold computed values; of uploaded scans from the calibration sheets, by the "
+        "setting `coefficients`"
+    )
     problems: ClassVar[Mapping[str, str]] = {
         "checksum": "a SeaFET frame whose checksum is wrong: damaged on the line.",
         "syntax": "a damaged frame, or a line that is none. Check the cable where there are many.",
@@ -120,6 +130,26 @@ class SeaFet(RowDriver):
         "truncated": "the stream ended inside a line.",
         "implausible": "a value that cannot be (a dry or unconditioned sensor gives such pH); the rest is kept.",
     }
+
+    class Settings(DriverSettings):
+        """Settings of a pH sensor; they concern uploaded scans alone."""
+
+        coefficients: dict[str, float] = Setting(default_factory=dict)
+        """Calibration coefficients by the names of the calibration sheets: KDF0, KDF2, K0, K2, F1 to F6, TDFA0 to
+        TDFA3, and the CTD's TA0, G, CPCOR, PTCA0, OXA0 and so on. What lacks its coefficients is left out."""
+        salinity: float = Setting(default=35.0, ge=0.0, le=80.0)
+        """Practical salinity of the water around a SeaFET, which has no CTD, for the external electrode."""
+
+        @field_validator("coefficients")
+        @classmethod
+        def _coefficients_are_known(cls, coefficients: dict[str, float]) -> dict[str, float]:
+            known = {name.upper(): value for name, value in coefficients.items()}
+            odd = sorted(set(known) - ph.KNOWN)
+            if odd:
+                raise ValueError(f"no coefficient is called {', '.join(odd)}; there are {', '.join(sorted(ph.KNOWN))}")
+            return known
+
+    settings: Settings
 
     def __init__(self, instrument: str, settings: Any = None) -> None:
         self._told: dict[str, str] = {}
@@ -150,6 +180,9 @@ class SeaFet(RowDriver):
             return Row(name, tuple(value or b"" for value in found.groups()), line)
         if not text:
             return None
+        if _SCAN.fullmatch(text):
+            self._told["model"] = ph.OCTETS[len(text) // 2]
+            return Row(len(text), (text,), line)
         if NO_TEXT.search(text):
             return "noise", NOISE
         if _RAW.fullmatch(text):
@@ -161,6 +194,8 @@ class SeaFet(RowDriver):
         return "syntax", "neither a frame of a SeaFET or SeapHOx nor conversation"
 
     def _convert(self, rows: Sequence[Row]) -> Samples:
+        if isinstance(rows[0].form, int):
+            return self._scans(rows)
         name = rows[0].form
         assert isinstance(name, str)
         pattern, of, schema = _FRAMES[name]
@@ -188,6 +223,15 @@ class SeaFet(RowDriver):
             if absent.any():
                 reasons[field.name] = absent.astype(np.uint8) * np.uint8(Missing.NOT_GIVEN)
         return Samples(schema, time, columns, reasons)
+
+    def _scans(self, rows: Sequence[Row]) -> Samples:
+        octets = np.frombuffer(bytes.fromhex("".join(row.values[0].decode("ascii") for row in rows)), np.uint8)
+        scans = ph.convert(octets.reshape(len(rows), -1), self.settings.coefficients, self.settings.salinity)
+        columns: dict[str, Column] = {}
+        for field in scans.schema.fields:
+            values = scans.columns[field.name]
+            columns[field.name] = values.astype(np.int64) if field.integer else rounded(values, field.resolution)
+        return Samples(scans.schema, scans.time, columns, {})
 
     def _is_whole(self, data: bytes) -> bool:
         text = BEFORE.sub(b"", data, count=1).strip(b" ")
