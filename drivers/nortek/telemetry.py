@@ -16,7 +16,7 @@ examples of both with their checksums.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -25,191 +25,33 @@ import numpy as np
 from drivers.checksums import exclusive_or
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Line, Lines
+from drivers.nortek.sentences import (
+    COORDINATES,
+    CORRELATION,
+    ECHO,
+    SENSOR_TAGS,
+    SENSORS,
+    SPECTRA,
+    TAGS_OF_VELOCITY,
+    UNMEASURED_SPEED,
+    VELOCITIES,
+    WAVE_BAND,
+    WAVES,
+    Broken,
+    Values,
+    cell_tags,
+    decimal,
+    judged,
+    moment_ns,
+    number_with_reason,
+    tagged,
+    velocity,
+    whole_number,
+)
 from tidegate.clock import NAT, Arrival, TimeSource
-from tidegate.frame import MISSING_INT, Cells, Column, Field, Frame, Missing, Reasons, Schema, concatenate
-from tidegate.vocabulary import parameter
+from tidegate.frame import Cells, Frame, Missing, Schema, concatenate
 
 _SENTENCE = re.compile(rb"\$(PNOR[A-Z]{1,2}[0-9]?),([ -#%-)+-~]*)(?:\*([0-9A-Fa-f]{2}))?\s*")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?|[+-]?\.\d+")
-_NOTHING = re.compile(r"-9+(?:\.(?:0*|9*))?")
-_NOTHING_OF_ANGLES = re.compile(r"-99+(?:\.(?:0*|9*))?")
-_UNMEASURED_SPEED = 46.33
-
-_ECHO = "signal_intensity_from_multibeam_acoustic_doppler_velocity_sensor_in_sea_water"
-_CORRELATION = "beam_consistency_indicator_from_multibeam_acoustic_doppler_velocity_profiler_in_sea_water"
-_VELOCITIES = {
-    "ENU": (
-        "eastward_sea_water_velocity",
-        "northward_sea_water_velocity",
-        "upward_sea_water_velocity",
-        "upward_sea_water_velocity_2",
-    ),
-    "XYZ": ("sea_water_x_velocity", "sea_water_y_velocity", "sea_water_z_velocity", "sea_water_z_velocity_2"),
-    "BEAM": tuple(f"radial_sea_water_velocity_away_from_instrument_beam_{beam}" for beam in (1, 2, 3, 4)),
-}
-_COORDINATES = {"0": "ENU", "1": "XYZ", "2": "BEAM", "ENU": "ENU", "XYZ": "XYZ", "BEAM": "BEAM"}
-_TAGS_OF_VELOCITY = {
-    "ENU": ("VE", "VN", "VU", "VU2"),
-    "XYZ": ("VX", "VY", "VZ", "VZ2"),
-    "BEAM": ("V1", "V2", "V3", "V4"),
-}
-
-_SENSORS: dict[str, tuple[str, float]] = {
-    "BV": ("battery_voltage", 0.1),
-    "SS": ("speed_of_sound_in_sea_water", 0.1),
-    "H": ("platform_orientation", 0.1),
-    "HSD": ("standard_deviation_of_heading", 0.01),
-    "PI": ("platform_pitch_fore_up", 0.1),
-    "PISD": ("standard_deviation_of_pitch", 0.01),
-    "R": ("platform_roll_starboard_down", 0.1),
-    "RSD": ("standard_deviation_of_roll", 0.01),
-    "P": ("sea_water_pressure_due_to_sea_water", 0.001),
-    "PSD": ("standard_deviation_of_sea_water_pressure", 0.01),
-    "T": ("sea_water_temperature", 0.01),
-    "EC": ("device_error", 1),
-    "SC": ("device_status", 1),
-    "AI1": ("auxiliary_counts_1", 1),
-    "AI2": ("auxiliary_counts_2", 1),
-}
-_SENSOR_TAGS = {
-    "": ("DATE", "TIME", "EC", "SC", "BV", "SS", "H", "PI", "R", "P", "T", "AI1", "AI2"),
-    "1": ("DATE", "TIME", "EC", "SC", "BV", "SS", "H", "HSD", "PI", "PISD", "R", "RSD", "P", "PSD", "T"),
-    "4": ("BV", "SS", "H", "PI", "R", "P", "T"),
-}
-_WAVE_PERIOD = "sea_surface_wave_mean_period_from_variance_spectral_density_second_frequency_moment"
-_PEAK = "variance_spectral_density_maximum"
-_WAVES = (
-    ("wave_spectrum_basis", 1),
-    ("wave_processing_method", 1),
-    ("sea_surface_wave_significant_height", 0.01),
-    ("sea_surface_wave_mean_height_of_highest_third", 0.01),
-    ("sea_surface_wave_mean_height_of_highest_tenth", 0.01),
-    ("sea_surface_wave_maximum_height", 0.01),
-    (_WAVE_PERIOD, 0.01),
-    (f"sea_surface_wave_period_at_{_PEAK}", 0.01),
-    ("sea_surface_wave_mean_period", 0.01),
-    (f"sea_surface_wave_from_direction_at_{_PEAK}", 0.01),
-    (f"sea_surface_wave_directional_spread_at_{_PEAK}", 0.01),
-    ("sea_surface_wave_from_direction", 0.01),
-    ("sea_surface_wave_unidirectivity_index", 0.01),
-    ("sea_water_pressure_due_to_sea_water", 0.01),
-    ("wave_surface_no_detects", 1),
-    ("wave_surface_bad_detects", 1),
-    ("near_surface_sea_water_speed", 0.01),
-    ("near_surface_sea_water_velocity_to_direction", 0.01),
-    ("device_error", 1),
-)
-_WAVE_BAND = (
-    ("wave_spectrum_basis", 1),
-    ("wave_processing_method", 1),
-    ("sea_surface_wave_band_low_frequency", 0.01),
-    ("sea_surface_wave_band_high_frequency", 0.01),
-    ("sea_surface_wave_significant_height", 0.01),
-    (_WAVE_PERIOD, 0.01),
-    (f"sea_surface_wave_period_at_{_PEAK}", 0.01),
-    (f"sea_surface_wave_from_direction_at_{_PEAK}", 0.01),
-    (f"sea_surface_wave_directional_spread_at_{_PEAK}", 0.01),
-    ("sea_surface_wave_from_direction", 0.01),
-    ("device_error", 1),
-)
-_SPECTRA = {
-    "E": ("wave_spectrum", "sea_surface_wave_variance_spectral_density", 1e-3),
-    "A1": ("wave_spectrum_a1", "sea_surface_wave_fourier_coefficient_a1", 1e-4),
-    "B1": ("wave_spectrum_b1", "sea_surface_wave_fourier_coefficient_b1", 1e-4),
-    "A2": ("wave_spectrum_a2", "sea_surface_wave_fourier_coefficient_a2", 1e-4),
-    "B2": ("wave_spectrum_b2", "sea_surface_wave_fourier_coefficient_b2", 1e-4),
-    "MD": ("wave_spectrum_direction", "sea_surface_wave_from_direction", 1e-4),
-    "DS": ("wave_spectrum_spread", "sea_surface_wave_directional_spread", 1e-4),
-}
-
-
-class _Broken(ValueError):
-    """A sentence with a good checksum that breaks its grammar."""
-
-
-def _number(text: str) -> float:
-    """A decimal number, NaN where the field is empty. Raises `_Broken`."""
-    if not text:
-        return math.nan
-    if not _NUMBER.fullmatch(text):
-        raise _Broken(f"{text[:20]!r} is no number")
-    return float(text)
-
-
-def _whole(text: str, what: str, *, base: int = 10) -> int:
-    try:
-        if not text.isalnum():
-            raise ValueError
-        return int(text, base)
-    except ValueError:
-        raise _Broken(f"{text[:20]!r} is no {what}") from None
-
-
-def _time_ns(date: str, clock: str, *, year_first: bool) -> int:
-    """UTC nanoseconds of a date (MMDDYY or YYMMDD) and `hhmmss[.s]`. Raises `_Broken`."""
-    found = re.fullmatch(r"(\d\d)(\d\d)(\d\d)", date), re.fullmatch(r"(\d\d)(\d\d)(\d\d)(\.\d{1,9})?", clock)
-    if not found[0] or not found[1]:
-        raise _Broken(f"{date[:12]!r}, {clock[:20]!r} are no date and time")
-    a, b, c = found[0].groups()
-    year, month, day = (a, b, c) if year_first else (c, a, b)
-    hour, minute, second, fraction = found[1].groups()
-    try:
-        seconds = np.datetime64(f"20{year}-{month}-{day}T{hour}:{minute}:{second}", "s").astype(np.int64)
-    except ValueError:
-        raise _Broken(f"{date}, {clock[:20]} is no moment that there is") from None
-    return int(seconds) * 1_000_000_000 + round(float(fraction or 0) * 1e9)
-
-
-class _Values:
-    """The values of one sample, with the reasons of what is missing."""
-
-    def __init__(self) -> None:
-        self.fields: list[Field] = []
-        self.columns: dict[str, Column] = {}
-        self.reasons: dict[str, Reasons] = {}
-        self.unreal: list[str] = []
-
-    def add(self, name: str, resolution: float, numbers: Iterable[tuple[float, int]], *, profile: bool = False) -> None:
-        """Takes (number, reason) pairs: one, or one a cell; numbers that cannot be are refused."""
-        pairs = list(numbers)
-        p = parameter(name)
-        values = np.array([value for value, _ in pairs], np.float64)
-        reasons = np.array([reason for _, reason in pairs], np.uint8)
-        reasons[np.isnan(values) & (reasons == 0)] = Missing.NOT_GIVEN
-        low, high = p.plausible
-        unreal = (reasons == 0) & ((values < low) | (values > high))
-        if unreal.any():
-            reasons[unreal] = Missing.IMPLAUSIBLE
-            self.unreal.append(name)
-        absent = reasons != 0
-        column: Column
-        if p.integer:
-            column = np.where(absent, MISSING_INT, np.where(absent, 0, values).astype(np.int64))
-        else:
-            column = np.where(absent, np.nan, values + 0.0)  # -0.00 is 0
-        self.fields.append(Field.of(name, resolution=resolution, profile=profile))
-        self.columns[name] = column[None] if profile else column
-        if absent.any():
-            self.reasons[name] = reasons[None] if profile else reasons
-
-
-def _judged(text: str, name: str) -> tuple[float, int]:
-    """(number, reason it is missing or 0) of a field of parameter `name`."""
-    value = _number(text)
-    if math.isnan(value):
-        return value, Missing.NOT_GIVEN
-    angle = name in ("platform_pitch_fore_up", "platform_roll_starboard_down", "sea_water_temperature")
-    if (_NOTHING_OF_ANGLES if angle else _NOTHING).fullmatch(text) and name != "power_level":
-        return math.nan, Missing.INVALID
-    if parameter(name).integer and value != int(value):
-        raise _Broken(f"{text[:20]!r} is no whole number")
-    return value, 0
-
-
-def _velocity(text: str) -> tuple[float, int]:
-    value = _number(text)
-    unmeasured = value <= -32.76 or _NOTHING.fullmatch(text)
-    return (math.nan, Missing.INVALID) if unmeasured else (value, 0)
 
 
 @dataclass(slots=True)
@@ -343,23 +185,23 @@ class Telemetry(Driver):
         fields = [part.strip() for part in body.decode("ascii").split(",")]
         try:
             self._sentence(name.decode()[4:], fields, line, out)
-        except _Broken as broken:
+        except Broken as broken:
             out.append(problem("syntax", str(broken), line.offset, line.data, line.arrival))
 
     def _sentence(self, name: str, fields: list[str], line: Line, out: list[Decoded]) -> None:
         if name in ("I", "I1", "I2"):
-            self._inform(_tags(fields, ("IT", "SN", "NB", "NC", "BD", "CS", "CY")), out)
+            self._inform(tagged(fields, ("IT", "SN", "NB", "NC", "BD", "CS", "CY")), out)
         elif name in ("H3", "H4"):
-            tags = _tags(fields, ("DATE", "TIME", "EC", "SC"))
-            self._begin("4", _time_ns(tags["DATE"], tags["TIME"], year_first=True), line, out)
+            tags = tagged(fields, ("DATE", "TIME", "EC", "SC"))
+            self._begin("4", moment_ns(tags["DATE"], tags["TIME"], year_first=True), line, out)
             self._sense(tags)
         elif name in ("S", "S1", "S2"):
             variant = "" if name == "S" else "1"
-            tags = _tags(fields, _SENSOR_TAGS[variant])
-            self._begin(name[1:], _time_ns(tags["DATE"], tags["TIME"], year_first=False), line, out)
+            tags = tagged(fields, SENSOR_TAGS[variant])
+            self._begin(name[1:], moment_ns(tags["DATE"], tags["TIME"], year_first=False), line, out)
             self._sense(tags)
         elif name in ("S3", "S4"):
-            self._sense(_tags(fields, _SENSOR_TAGS["4"]))
+            self._sense(tagged(fields, SENSOR_TAGS["4"]))
         elif name in ("C", "C1", "C2", "C3", "C4", "CV"):
             self._cell(name[1:], fields, line, out)
         elif name == "A":
@@ -367,7 +209,7 @@ class Telemetry(Driver):
         elif name[:2] in ("BT", "WT"):
             self._track(name, fields, line, out)
         elif name in ("W", "B"):
-            layout = _WAVES if name == "W" else _WAVE_BAND
+            layout = WAVES if name == "W" else WAVE_BAND
             self._waves("waves" if name == "W" else "wave_band", layout, fields, line, out)
         elif name in ("E", "F", "WD"):
             self._spectrum(name, fields, line, out)
@@ -378,12 +220,12 @@ class Telemetry(Driver):
     # --- current profiles ---------------------------------------------------------------------------------------------
 
     def _inform(self, tags: dict[str, str], out: list[Decoded]) -> None:
-        coordinates = _COORDINATES.get(tags["CY"].upper())
-        cells, blank, size = _whole(tags["NC"], "number of cells"), _number(tags["BD"]), _number(tags["CS"])
+        coordinates = COORDINATES.get(tags["CY"].upper())
+        cells, blank, size = whole_number(tags["NC"], "number of cells"), decimal(tags["BD"]), decimal(tags["CS"])
         if coordinates is None or not 0 < cells <= 1024 or not (blank >= 0 and size > 0):
-            raise _Broken("coordinates must be ENU, XYZ or BEAM, cells 1 to 1024 of a size")
+            raise Broken("coordinates must be ENU, XYZ or BEAM, cells 1 to 1024 of a size")
         self._close(out)
-        beams = _whole(tags["NB"], "number of beams")
+        beams = whole_number(tags["NB"], "number of beams")
         self._information = _Information(
             cells,
             blank,
@@ -404,36 +246,36 @@ class Telemetry(Driver):
 
     def _sense(self, tags: dict[str, str]) -> None:
         if self._open is None:
-            raise _Broken("sensors without a header before them")
+            raise Broken("sensors without a header before them")
         variant = self._open.variant
         for tag, text in tags.items():
             if tag in ("SC",) or (tag == "EC" and not variant):
-                _whole(text, "hexadecimal code", base=16)
-            elif tag in _SENSORS:
-                _judged(text, _SENSORS[tag][0])
+                whole_number(text, "hexadecimal code", base=16)
+            elif tag in SENSORS:
+                judged(text, SENSORS[tag][0])
         self._open.sensors |= tags
 
     def _cell(self, variant: str, fields: list[str], line: Line, out: list[Decoded]) -> None:
         if variant in ("3", "4"):
-            tags = _tags(fields, ("CP", "SP", "DIR", "AC", "AA"))
+            tags = tagged(fields, ("CP", "SP", "DIR", "AC", "AA"))
             if self._open is None or self._open.variant != "4":
-                raise _Broken("a cell without a header before it")
+                raise Broken("a cell without a header before it")
             number = None
         else:
-            tags = _tags(fields, _cell_tags(variant, len(fields), self._information.coordinates))
-            time_ns = _time_ns(tags["DATE"], tags["TIME"], year_first=False)
-            number = _whole(tags["CN"], "cell number")
+            tags = tagged(fields, cell_tags(variant, len(fields), self._information.coordinates))
+            time_ns = moment_ns(tags["DATE"], tags["TIME"], year_first=False)
+            number = whole_number(tags["CN"], "cell number")
             if not 1 <= number <= 1024:
-                raise _Broken(f"there is no cell {number}")
+                raise Broken(f"there is no cell {number}")
             if self._open is None or self._open.time_ns != time_ns or self._open.variant == "4":
                 self._begin(variant, time_ns, line, out)
             elif any(cell.number == number for cell in self._open.cells if cell.number):
-                raise _Broken(f"cell {number} came twice")
+                raise Broken(f"cell {number} came twice")
         assert self._open is not None
         for tag, text in tags.items():
             if tag not in ("DATE", "TIME", "AU"):
-                _number(text)
-        self._open.cells.append(_Cell(number, _number(tags.get("CP", "")), tags))
+                decimal(text)
+        self._open.cells.append(_Cell(number, decimal(tags.get("CP", "")), tags))
         self._open.end = line.offset + len(line.data)
         wanted = self._cells or (self._information.cells if number else 0)
         if wanted and len(self._open.cells) >= wanted and (number is None or number == wanted):
@@ -448,13 +290,13 @@ class Telemetry(Driver):
         came = {cell.number or i + 1: cell for i, cell in enumerate(profile.cells)}
         announced = self._cells or (info.cells if profile.variant != "4" else 0)
         count = max([announced, *came])
-        values = _Values()
-        for tag in _SENSORS:
+        values = Values()
+        for tag in SENSORS:
             if tag in profile.sensors:
-                name, resolution = _SENSORS[tag]
+                name, resolution = SENSORS[tag]
                 text = profile.sensors[tag]
                 coded = tag == "SC" or (tag == "EC" and not profile.variant)
-                values.add(name, resolution, [(float(int(text, 16)), 0) if coded else _judged(text, name)])
+                values.add(name, resolution, [(float(int(text, 16)), 0) if coded else judged(text, name)])
         cells = None
         if came:
             cells = self._geometry(came, count, profile)
@@ -479,7 +321,7 @@ class Telemetry(Driver):
         size = round((far - near) / (last - first), 3)
         return Cells(count, round(near - (first - 1) * size, 3), size, looks)
 
-    def _profiles(self, values: _Values, cells: list[_Cell | None], variant: str) -> None:
+    def _profiles(self, values: Values, cells: list[_Cell | None], variant: str) -> None:
         def numbers(tag: str, judge: Any, *more: Any) -> list[tuple[float, int]]:
             return [
                 (math.nan, Missing.NOT_GIVEN) if cell is None or tag not in cell.tags else judge(cell.tags[tag], *more)
@@ -489,22 +331,22 @@ class Telemetry(Driver):
         tags = {tag for cell in cells if cell for tag in cell.tags}
         decimals = 1e-2 if variant == "" else 1e-3
         unmeasured = np.zeros(len(cells), np.bool_)
-        for coordinates, names in _TAGS_OF_VELOCITY.items():
+        for coordinates, names in TAGS_OF_VELOCITY.items():
             for axis, tag in enumerate(names):
                 if tag in tags:
-                    column = numbers(tag, _velocity)
+                    column = numbers(tag, velocity)
                     if axis < 2:
                         unmeasured |= np.array([reason == Missing.INVALID for _, reason in column])
-                    values.add(_VELOCITIES[coordinates][axis], decimals, column, profile=True)
-        speeds = numbers("SP", _number_with_reason) if "SP" in tags else []
+                    values.add(VELOCITIES[coordinates][axis], decimals, column, profile=True)
+        speeds = numbers("SP", number_with_reason) if "SP" in tags else []
         for i, (speed, _) in enumerate(speeds):
-            unmeasured[i] |= speed >= _UNMEASURED_SPEED or speed < 0
+            unmeasured[i] |= speed >= UNMEASURED_SPEED or speed < 0
         for tag, name, resolution in (
             ("SP", "sea_water_speed", decimals),
             ("DIR", "sea_water_velocity_to_direction", 0.1 if variant != "V" else 0.001),
         ):
             if tag in tags:
-                column = numbers(tag, _number_with_reason)
+                column = numbers(tag, number_with_reason)
                 lost = (math.nan, int(Missing.INVALID))
                 values.add(
                     name,
@@ -515,21 +357,21 @@ class Telemetry(Driver):
         level = variant != "" or any(cell.tags.get("AU") == "D" for cell in cells if cell)
         for beam in (1, 2, 3, 4):
             if f"A{beam}" in tags:
-                name = f"signal_amplitude_level_beam_{beam}" if level else f"{_ECHO}_beam_{beam}"
-                values.add(name, 0.1 if level else 1, numbers(f"A{beam}", _judged, name), profile=True)
+                name = f"signal_amplitude_level_beam_{beam}" if level else f"{ECHO}_beam_{beam}"
+                values.add(name, 0.1 if level else 1, numbers(f"A{beam}", judged, name), profile=True)
             if f"C{beam}" in tags:
-                name = f"{_CORRELATION}_beam_{beam}"
-                values.add(name, 1, numbers(f"C{beam}", _judged, name), profile=True)
+                name = f"{CORRELATION}_beam_{beam}"
+                values.add(name, 1, numbers(f"C{beam}", judged, name), profile=True)
         for tag, name in (("AC", "mean_beam_correlation"), ("AA", "mean_signal_amplitude")):
             if tag in tags:
-                values.add(name, 1, numbers(tag, _judged, name), profile=True)
+                values.add(name, 1, numbers(tag, judged, name), profile=True)
 
     # --- sentences that are samples by themselves ---------------------------------------------------------------------
 
     def _altimeter(self, fields: list[str], line: Line, out: list[Decoded]) -> None:
-        tags = _tags(fields, ("DATE", "TIME", "P", "A", "Q", "ST", "PI", "R"))
-        time_ns = _time_ns(tags["DATE"], tags["TIME"], year_first=True)
-        values = _Values()
+        tags = tagged(fields, ("DATE", "TIME", "P", "A", "Q", "ST", "PI", "R"))
+        time_ns = moment_ns(tags["DATE"], tags["TIME"], year_first=True)
+        values = Values()
         for tag, name, resolution in (
             ("P", "sea_water_pressure_due_to_sea_water", 0.001),
             ("A", "altimeter_distance", 0.001),
@@ -537,8 +379,8 @@ class Telemetry(Driver):
             ("PI", "platform_pitch_fore_up", 0.1),
             ("R", "platform_roll_starboard_down", 0.1),
         ):
-            values.add(name, resolution, [_judged(tags[tag], name)])
-        values.add("altimeter_status", 1, [(float(_whole(tags["ST"], "hexadecimal code", base=16)), 0)])
+            values.add(name, resolution, [judged(tags[tag], name)])
+        values.add("altimeter_status", 1, [(float(whole_number(tags["ST"], "hexadecimal code", base=16)), 0)])
         self._give("altimeter", None, time_ns, values, line, out)
 
     def _track(self, name: str, fields: list[str], line: Line, out: list[Decoded]) -> None:
@@ -556,23 +398,23 @@ class Telemetry(Driver):
             message = f"a sentence of type PNOR{name}, which is not decoded"
             out.append(problem("unknown", message, line.offset, line.data, line.arrival))
             return
-        tags = _tags(fields, order)
-        beam = f"_beam_{_whole(tags['BEAM'], 'beam')}" if "BEAM" in tags else ""
+        tags = tagged(fields, order)
+        beam = f"_beam_{whole_number(tags['BEAM'], 'beam')}" if "BEAM" in tags else ""
         if beam and beam[-1] not in "1234":
-            raise _Broken(f"there is no beam {beam[6:]}")
+            raise Broken(f"there is no beam {beam[6:]}")
         time_ns = NAT
         if "DATE" in tags:
-            time_ns = _time_ns(tags["DATE"], tags["TIME"], year_first=False)
+            time_ns = moment_ns(tags["DATE"], tags["TIME"], year_first=False)
         elif "TIME" in tags:
             if not re.fullmatch(r"\d{9,10}(\.\d{1,9})?", tags["TIME"]):
-                raise _Broken(f"{tags['TIME'][:20]!r} are no seconds since 1970")
+                raise Broken(f"{tags['TIME'][:20]!r} are no seconds since 1970")
             whole, _, fraction = tags["TIME"].partition(".")
             time_ns = int(whole) * 1_000_000_000 + int(fraction.ljust(9, "0") or 0)
-        values = _Values()
+        values = Values()
 
         def put(tag: str, parameter_: str, resolution: float, invalid: float | None) -> None:
             if tag in tags:
-                value = _number(tags[tag])
+                value = decimal(tags[tag])
                 bad = invalid is not None and abs(value - invalid) < 1e-3
                 values.add(parameter_, resolution, [(math.nan, Missing.INVALID) if bad else (value, 0)])
 
@@ -593,42 +435,42 @@ class Telemetry(Driver):
         put("TEMP", "sea_water_temperature", 0.1, None)
         if "STAT" in tags:
             status = tags["STAT"].removeprefix("0x")
-            values.add("device_status", 1, [(float(_whole(status, "hexadecimal code", base=16)), 0)])
+            values.add("device_status", 1, [(float(whole_number(status, "hexadecimal code", base=16)), 0)])
         self._give(f"dvl_{track}{beam}", None, time_ns, values, line, out)
 
     def _waves(
         self, kind: str, layout: Sequence[tuple[str, float]], fields: list[str], line: Line, out: list[Decoded]
     ) -> None:
         if len(fields) != len(layout) + 2:
-            raise _Broken(f"{len(fields)} fields; there must be {len(layout) + 2}")
-        time_ns = _time_ns(fields[0], fields[1], year_first=False)
-        values = _Values()
+            raise Broken(f"{len(fields)} fields; there must be {len(layout) + 2}")
+        time_ns = moment_ns(fields[0], fields[1], year_first=False)
+        values = Values()
         for (name, resolution), text in zip(layout, fields[2:], strict=True):
             if name == "device_error":
-                values.add(name, resolution, [(float(_whole(text, "hexadecimal code", base=16)), 0)])
+                values.add(name, resolution, [(float(whole_number(text, "hexadecimal code", base=16)), 0)])
             else:
-                values.add(name, resolution, [_judged(text, name)])
+                values.add(name, resolution, [judged(text, name)])
         self._give(kind, None, time_ns, values, line, out)
 
     def _spectrum(self, name: str, fields: list[str], line: Line, out: list[Decoded]) -> None:
         which = "E" if name == "E" else fields.pop(0)
-        if (which in ("MD", "DS")) != (name == "WD") or which not in _SPECTRA:
-            raise _Broken(f"{which[:10]!r} is no spectrum")
+        if (which in ("MD", "DS")) != (name == "WD") or which not in SPECTRA:
+            raise Broken(f"{which[:10]!r} is no spectrum")
         if len(fields) < 6:
-            raise _Broken(f"{len(fields)} fields are too few for a spectrum")
-        time_ns = _time_ns(fields[0], fields[1], year_first=False)
-        basis, first, step = _whole(fields[2], "spectrum basis"), _number(fields[3]), _number(fields[4])
-        count = _whole(fields[5], "number of frequencies")
+            raise Broken(f"{len(fields)} fields are too few for a spectrum")
+        time_ns = moment_ns(fields[0], fields[1], year_first=False)
+        basis, first, step = whole_number(fields[2], "spectrum basis"), decimal(fields[3]), decimal(fields[4])
+        count = whole_number(fields[5], "number of frequencies")
         if not 0 < count <= 1024 or count != len(fields) - 6 or not (first >= 0 and step > 0):
-            raise _Broken(f"{count} frequencies are announced, {len(fields) - 6} came")
-        kind, parameter_, resolution = _SPECTRA[which]
-        values = _Values()
+            raise Broken(f"{count} frequencies are announced, {len(fields) - 6} came")
+        kind, parameter_, resolution = SPECTRA[which]
+        values = Values()
         values.add("wave_spectrum_basis", 1, [(basis, 0)])
-        values.add(parameter_, resolution, [_judged(text, parameter_) for text in fields[6:]], profile=True)
+        values.add(parameter_, resolution, [judged(text, parameter_) for text in fields[6:]], profile=True)
         self._give(kind, Cells(count, first, step), time_ns, values, line, out)
 
     def _give(
-        self, kind: str, cells: Cells | None, time_ns: int, values: _Values, line: Line, out: list[Decoded]
+        self, kind: str, cells: Cells | None, time_ns: int, values: Values, line: Line, out: list[Decoded]
     ) -> None:
         schema = Schema(kind, tuple(values.fields), cells)
         schema = self._schemas.setdefault(schema.id, schema)
@@ -642,42 +484,6 @@ class Telemetry(Driver):
         if values.unreal:
             message = f"no such value in the sea; left out of the sample: {', '.join(values.unreal)}"
             out.append(problem("implausible", message, line.offset, line.data, line.arrival))
-
-
-def _number_with_reason(text: str) -> tuple[float, int]:
-    value = _number(text)
-    return (math.nan, Missing.INVALID) if _NOTHING.fullmatch(text) else (value, 0)
-
-
-def _cell_tags(variant: str, count: int, coordinates: str) -> tuple[str, ...]:
-    """The fields of a cell sentence of `count` fields, in order: of three beams or of four."""
-    head = ("DATE", "TIME", "CN") if variant == "" else ("DATE", "TIME", "CN", "CP")
-    extra = ("SP", "DIR", "AU") if variant in ("", "V") else ()
-    for beams in (4, 3):
-        a, c = (tuple(f"{letter}{beam}" for beam in range(1, beams + 1)) for letter in "AC")
-        tags = (*head, *_TAGS_OF_VELOCITY[coordinates][:beams], *extra, *a, *c)
-        if count == len(tags) or variant == "2":
-            return tags
-    raise _Broken(f"a cell sentence of {count} fields")
-
-
-def _tags(fields: list[str], order: Sequence[str]) -> dict[str, str]:
-    """Fields by tag: as they are tagged, or in the order of the untagged form. Raises `_Broken`."""
-    if fields and "=" in fields[0]:
-        pairs = [part.partition("=") for part in fields]
-        tags = {tag.strip(): value.strip() for tag, _, value in pairs}
-        if len(tags) != len(pairs):
-            raise _Broken("a tag came twice")
-        known = {*order, *(tag for names in _TAGS_OF_VELOCITY.values() for tag in names)}
-        unknown, lacking = tags.keys() - known, {"DATE", "TIME", "CN", "NC"} & set(order) - tags.keys()
-        if unknown or lacking:
-            raise _Broken(f"unknown tags {sorted(unknown)}, missing tags {sorted(lacking)}")
-        if "CN" not in order and set(order) - tags.keys():
-            raise _Broken(f"missing tags {sorted(set(order) - tags.keys())}")
-        return tags
-    if len(fields) != len(order):
-        raise _Broken(f"{len(fields)} fields; there must be {len(order)}")
-    return dict(zip(order, fields, strict=True))
 
 
 def _joined(items: list[Decoded]) -> list[Decoded]:
