@@ -44,13 +44,14 @@ DRIVERS: Mapping[str, Mapping[str, Any]] = {
     "aml": {"columns": ("Date", "Time", "Cond", "TempCT", "Pressure", "SV", "Depth")},
     "ascii": {"pattern": "tsg"},
     "modbus": {"map": "vegapuls-61", "device": 1},
+    "radar": {"map": "vegapuls-61", "device": 1},
     "paroscientific": {"unit": "psi"},
     "rbr": _RBR,
     "sdi12": {"sensors": [{"address": "0", "sensor": "campbell-cs475"}]},
     # Without it, one line cut behind its temperature and run into the next reads as one with salinity.
     "sbe45": {"columns": ("temperature", "conductivity")},
 }
-"""What a driver must be told; the others know their simulators as they come."""
+"""What the driver of a kind must be told; the others know their simulators as they come."""
 MORE: tuple[Way, ...] = (
     ("aml", "aml", ("outputformat=amlx",), {}),
     ("ascii", "ascii", ("pattern=satlantic_par",), {"pattern": "satlantic_par"}),
@@ -66,7 +67,7 @@ MORE: tuple[Way, ...] = (
 SPEAK_UNASKED = {"paroscientific": ("running=true",)}
 WAYS: list[Way] = [
     *(
-        (kind, driver, tuple(settings), DRIVERS.get(driver, {}))
+        (kind, driver, tuple(settings), DRIVERS.get(kind, {}))
         for kind in KINDS
         for driver, *settings in build(kind, None, []).drivers
     ),
