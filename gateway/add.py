@@ -31,6 +31,7 @@ from gateway.config import Instrument, ModbusRtuPort, ModbusTcpPort, Port, Seria
 from gateway.control import ControlClient, NoGateway
 from gateway.found import Found, PortUnusable
 from gateway.health import label_of, value_text, with_unit
+from gateway.modbus_scan import scan
 from gateway.ports import Serial, serial_ports
 from gateway.probe import probe
 from tidegate.identity import is_name
@@ -332,10 +333,19 @@ class Questions:
     def recognised(self, table: Mapping[str, Any]) -> Found | None:
         """What speaks there, where that can be found out and is wanted."""
         port = port_of(table, self.base)
-        if not self.sure("Listen there and find out what it is? It is asked who it is where it is silent"):
+        modbus = isinstance(port, ModbusRtuPort | ModbusTcpPort)
+        if not self.sure(
+            "Look for Modbus devices there?"
+            if modbus
+            else "Listen there and find out what it is? Where it is silent, it is asked who it is"
+        ):
             return None
         try:
-            found = asyncio.run(probe(port, tell=lambda line: typer.echo(f"  {line}")))
+            found = asyncio.run(_looked_for(port))
+            if not found and isinstance(port, SerialPort) and not self.given.yes:
+                if not typer.confirm("Look for Modbus devices there?", default=True):
+                    return None
+                found = asyncio.run(_looked_for(ModbusRtuPort(modbus_rtu=port.serial)))
         except PortUnusable as error:
             typer.echo(f"  {error}")
             return None
@@ -532,6 +542,19 @@ def _positive(text: str) -> float:
     return value
 
 
+async def _looked_for(port: Port) -> list[Found]:
+    def tell(line: str) -> None:
+        typer.echo(f"  {line}")
+
+    if not isinstance(port, ModbusRtuPort | ModbusTcpPort):
+        return await probe(port, tell=tell)
+    devices = await scan(port, tell=tell)
+    for device in devices:
+        if not device.found:
+            tell(f"unit {device.unit} answers, and no shipped map fits: `tidegate gateway probe --modbus` shows more")
+    return [found for device in devices for found in device.found]
+
+
 def _last_sample(found: Found) -> str:
     for frame in reversed(found.frames):
         if len(frame):
@@ -568,7 +591,8 @@ def add(path: Path, answers: Answers) -> None:
 
     cls = drivers.load(answers.driver) if answers.driver is not None else None
     table = questions.where(cls, _devices(instruments))
-    found = questions.recognised(table) if cls is None else None
+    unknown = cls is None or (cls.transports == ("modbus",) and not answers.settings)
+    found = questions.recognised(table) if unknown else None
     if found is not None:
         name, table = found.driver, table_of(found.port)
         proposed = found.settings.model_dump(mode="json", exclude_defaults=True)

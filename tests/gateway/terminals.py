@@ -67,7 +67,8 @@ class Terminal:
         os.write(self._master, b"\x04")
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Ctrl-C, not sooner than a person could: readline misses one that comes while it sets its prompt up."""
+        time.sleep(0.5)
         os.write(self._master, b"\x03")
 
     def end(self, within_s: float = 15.0) -> int:

@@ -29,9 +29,11 @@ from gateway.add import (
     toml_value,
 )
 from gateway.cli import app
+from gateway.simulate import build, host
 from tests.gateway.counting import Pty
 from tests.gateway.stations import simulated
 from tests.gateway.terminals import Terminal
+from tests.servers import free_port
 
 HEAD = """\
 # The jetty.   Do not touch\tthe tabs!
@@ -121,7 +123,7 @@ def test_a_file_behind_a_link_and_with_other_line_ends(station: Path) -> None:
         ((*CTD, "--set", "columns=temprature"), "'temperature'"),
         ((*CTD, "--set", "polled=true"), "polled: no setting is called so; known here: `mode`"),
         ((*CTD, "--interval-s", "0"), "no number of seconds"),
-        (("--driver", "modbus", "--port", "10.0.0.5", "--yes"), "give --set map="),
+        (("--driver", "modbus", "--port", "127.0.0.1:9", "--yes"), "give --set map="),
         (("--driver", "modbus", "--port", "10.0.0.5", "--set", "map=keler", "--yes"), "did you mean 'keller'?"),
         (("--driver", "sbe911plus", "--port", "ports/deck", "--yes"), "--set xmlcon="),
         (("--driver", "sbe911plus", "--port", "ports/deck", "--set", "xmlcon=a.xmlcon", "--yes"), "cannot be read"),
@@ -215,6 +217,24 @@ def _answer(folder: Path) -> None:
         terminal.type("y")
         terminal.expect("tidegate gateway try ctd-1 station.toml")
         assert terminal.end() == 0
+
+
+async def test_a_gauge_on_modbus_is_found(tmp_path: Path) -> None:
+    (tmp_path / "station.toml").write_text(HEAD)
+    stop, port = asyncio.Event(), free_port()
+    simulator = build("radar", 1.0, [])
+    hosting = host(simulator, ledger=tmp_path / "ledger", stop=stop, modbus_tcp=f"127.0.0.1:{port}")
+    task = asyncio.create_task(hosting)
+    try:
+        arguments = ("add", "station.toml", "--driver", "modbus", "--port", f"127.0.0.1:{port}", "--yes")
+        done = await asyncio.to_thread(added, tmp_path, *arguments)
+    finally:
+        stop.set()
+        await task
+    assert (done.exit_code, done.stderr) == (0, "")
+    table = tomllib.loads((tmp_path / "station.toml").read_text())["instruments"]["tide-gauge-1"]
+    assert table["settings"]["map"] == "vegapuls-61"
+    assert table["port"] == {"modbus_tcp": f"127.0.0.1:{port}"}
 
 
 def test_a_technician_who_has_had_enough(station: Path) -> None:
