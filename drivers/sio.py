@@ -14,8 +14,9 @@ length, end and CRC together. A block holds whole records.
 address, the 22 hexadecimal digits of the telemetered scan as 11 bytes, a carriage return. Packed samples are given as
 the lines of digits that they were. `CO`, `CS` and `PS` blocks are the controller's own (clock offsets, status).
 
-What is in no whole block (damaged, torn, or between blocks) is given too, with `\\x01` in front of every line of it:
-no instrument prints that, so a driver of lines refuses it, and a sample that may be damaged never becomes a number.
+What is in no whole block (damaged, torn, or between blocks), or no whole packed sample, is given too, with `\\x01` in
+front of every line of it: no instrument prints that, so a driver of lines refuses it, and a sample that may be damaged
+never becomes a number.
 
 Sources: `sio_mule_common.py`, `ctdmo_ghqr_sio.py` and `sio_eng_sio.py` of the OOI's mi-instrument, and their tests.
 """
@@ -33,6 +34,7 @@ _LONGEST_HEADER = 33
 _MOST = 1 << 16  # bytes in no block that are given together
 _CONTROLLERS_OWN = (b"CO", b"CS", b"PS")
 _PACKED = 13  # bytes of a sample
+_NO_TEXT = re.compile(rb"[^\t\r\n -~]")
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n?|\n|\Z)")
 _REVERSED = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(256))
 
@@ -92,13 +94,16 @@ def _said(name: bytes, content: bytes, offset: int, utc_ns: int, only: bytes) ->
     if not name.startswith(b"CT"):
         wanted = name.startswith(only) if only else name[:2] not in _CONTROLLERS_OWN
         return [Words(offset, content, utc_ns)] if wanted and content else []
-    if content and len(content) % _PACKED == 0 and not content[_PACKED - 1 :: _PACKED].strip(b"\r"):
-        samples = (content[at : at + _PACKED] for at in range(0, len(content), _PACKED))
+    packed = 0
+    while content[packed + _PACKED - 1 : packed + _PACKED] == b"\r":
+        packed += _PACKED
+    if packed and (packed == len(content) or _NO_TEXT.search(content)):
+        samples = (content[at : at + _PACKED] for at in range(0, packed, _PACKED))
         return [
             Words(offset + i * _PACKED, sample[1:-1].hex().upper().encode() + b"\r\n", utc_ns)
             for i, sample in enumerate(samples)
             if (name[:7] + b"%02d" % sample[0]).startswith(only)
-        ]
+        ] + _damaged(content, packed, len(content), offset)
     if not content or not name.startswith(only):
         return []
     return [Words(offset, content if content.endswith((b"\r", b"\n")) else content + b"\r\n", utc_ns)]

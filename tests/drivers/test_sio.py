@@ -73,6 +73,15 @@ def test_both_forms_of_a_microcat_and_what_is_the_controllers_own() -> None:
     assert not [p for p in found if isinstance(p, Problem)]
 
 
+def test_a_packed_sample_that_is_none_costs_the_rest_of_its_block_alone() -> None:
+    broken = packed(SAMPLE, SAMPLE) + packed(SAMPLE)[3:]
+    said = list(pieces([wrap(b"CT1236801", broken) + GOOD]))
+    assert [p.data for p in said] == [DIGITS, DIGITS, b"\x01\xe0\xc3T\xe6\n", b"\x01\x81\xd5\x81\x19\r", LINES]
+    found = decoded(wrap(b"CT1236801", broken) + GOOD)
+    assert sum(map(len, frames(found))) == 4
+    assert [p.kind for p in found if isinstance(p, Problem)] == ["noise", "noise"]
+
+
 def test_one_instrument_of_several_is_taken() -> None:
     def said(only: str) -> list[bytes]:
         return [data for batch in batches([WHOLE], only=only) for data, _ in batch.pieces]
