@@ -175,6 +175,37 @@ VECTORS: list[tuple[str, dict[str, Any], bytes, dict[str, Any]]] = [
         b"07/16/10\t05:27:02\t700\t4130\t695\t1018\t460\t4130\t525",
         {"mass_concentration_of_chlorophyll_in_sea_water": 11.737, "scattering_counts": 4130, "cdom_counts": 4130},
     ),
+    # PME's own file in the test data of cioos-siooc/ocean-data-parser
+    (
+        "minidot",
+        {},
+        b"1623791700,+3.35,+23.776, +8.231,+0.995",
+        {
+            "battery_voltage": 3.35,
+            "sea_water_temperature": 23.776,
+            "mass_concentration_of_oxygen_in_sea_water": 8.231,
+            "minidot_quality": 0.995,
+        },
+    ),
+    # NCEI's description of the format whoi_par
+    (
+        "whoi_par",
+        {},
+        b"$ME, 445.969, 16.89, 14.499",
+        {
+            "surface_downwelling_photosynthetic_photon_flux_in_air": 445.969,
+            "temperature_of_par_sensor": 16.89,
+            "supply_voltage": 14.499,
+        },
+    ),
+    # the line of the FLNTU below, split into those of its two sensors
+    (
+        "eco_fl",
+        {"coefficients": {"chlorophyll": {"scale": 0.0121, "dark": 40}}},
+        b"07/16/10\t05:27:02\t695\t44\t552",
+        {"mass_concentration_of_chlorophyll_in_sea_water": 0.0484, "thermistor_counts": 552},
+    ),
+    ("eco_ntu", {}, b"07/16/10\t05:27:02\t700\t87\t552", {"turbidity_counts": 87}),
     ("eco_flntu", {}, b"07/16/10\t05:27:02\t695\t44\t700\t87\t552", {"chlorophyll_counts": 44, "turbidity_counts": 87}),
     (
         "aanderaa_optode",
@@ -264,6 +295,7 @@ def test_every_shipped_pattern_has_a_vector_and_a_source() -> None:
         ("winch", VECTORS[4][2], "2014-08-07T00:26:52.402"),
         ("pco2_ldeo", _PCO2, "2014-08-06T23:58:59.52"),
         ("eco_flntu", b"07/16/10\t05:27:02\t695\t44\t700\t87\t552", "2010-07-16T05:27:02"),
+        ("minidot", b"1623791700,+3.35,+23.776, +8.231,+0.995", "2021-06-15T21:15:00"),
     ],
 )
 def test_the_instruments_own_time_is_taken(name: str, line: bytes, iso: str) -> None:
@@ -271,6 +303,15 @@ def test_the_instruments_own_time_is_taken(name: str, line: bytes, iso: str) -> 
     assert (frame.source, frame.time.tolist()) == (TimeSource.INSTRUMENT, [np.datetime64(iso, "ns").astype(int)])
     (frame,) = frames(decoded(driver(name, clock="arrival"), line + b"\n"))
     assert (frame.source, frame.time.tolist()) == (TimeSource.ARRIVAL, [AT.utc_ns])
+
+
+def test_a_minidots_file_is_read_past_its_heading() -> None:
+    file = (
+        b"7450-034219\nOS REV: 1.05 Sensor Cal: 1619020413\n"
+        b"Time (sec),  BV (Volts),  T (deg C),  DO (mg/l),  Q ()\n1646177940,+3.48, +7.477,+10.468,+0.984\n"
+    )
+    got = decoded(driver("minidot"), file)
+    assert (len(samples(got)), problems(got)) == (1, [])
 
 
 def test_a_clock_of_unknown_zone_is_not_believed() -> None:
@@ -741,5 +782,9 @@ def test_the_command_decodes_by_a_patterns_name() -> None:
     command = [sys.executable, "-m", "tidegate", "decode", "--driver", "ascii", "--set", "pattern=sbe38", "-"]
     said = b"2014-08-01T00:00:00.124000Z 14.6480\n2014-08-01T00:00:01.124000Z 14.x480\n"
     done = subprocess.run(command, input=said, capture_output=True, timeout=60, check=True)
-    assert json.loads(done.stdout) == {"time": "2014-08-01T00:00:00.124000000Z", "sea_water_temperature": 14.648}
+    assert json.loads(done.stdout) == {
+        "time": "2014-08-01T00:00:00.124000000Z",
+        "kind": "thermometer",
+        "sea_water_temperature": 14.648,
+    }
     assert b"byte 64: syntax" in done.stderr
