@@ -29,9 +29,9 @@ from drivers.arrivals import Arrivals
 from drivers.columns import as_printed, implausible
 from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
 from drivers.lines import Block, Lines
-from drivers.seabird.calibration import COEFFICIENTS, Octets, Scans, Unconvertible, canonical
+from drivers.seabird.calibration import Octets, Scans, Unconvertible
 from drivers.seabird.conversation import BEFORE, PROMPTS
-from drivers.seabird.sheet import CalibrationFile
+from drivers.seabird.sheet import CalibrationFile, Coefficients
 from drivers.seabird.text import ColumnName, Groups, RawText, TextFormat
 from drivers.seabird.told import Told
 from tidegate.clock import Arrival, TimeSource
@@ -61,7 +61,7 @@ class SeaBirdSettings(DriverSettings):
     calibration_file: CalibrationFile | None = None
     """A .xmlcon, the captured reply to GetCC or DC, or a .cal with lines `TA0 = 1.2e-03`. Its coefficients go before
     those that the instrument or a file's header states."""
-    coefficients: dict[str, float] = Setting(default_factory=dict)
+    coefficients: Coefficients = Setting(default_factory=dict)
     """Calibration coefficients by the names of the calibration sheet (TA0, G, CPCOR, PTCA0, …). They go before those
     of a calibration file and of a file's header."""
 
@@ -77,15 +77,6 @@ class SeaBirdSettings(DriverSettings):
         if not set(named) - {"time"}:
             raise ValueError("names no value; a SBE 37 as delivered prints temperature, conductivity, pressure, time")
         return columns
-
-    @field_validator("coefficients")
-    @classmethod
-    def _coefficients_are_known(cls, coefficients: dict[str, float]) -> dict[str, float]:
-        known = {canonical(name.upper(), ""): value for name, value in coefficients.items()}
-        odd = sorted(set(known) - COEFFICIENTS)
-        if odd:
-            raise ValueError(f"no coefficient is called {', '.join(odd)}; there are {', '.join(sorted(COEFFICIENTS))}")
-        return known
 
 
 DEFAULT_UNITS = {"temperature": "C", "conductivity": "S/m", "pressure": "dbar"}

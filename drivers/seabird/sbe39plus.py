@@ -28,17 +28,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field as Setting
-from pydantic import field_validator
 
 from drivers.columns import rounded
 from drivers.driver import DriverSettings
 from drivers.lines import Line
 from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples
 from drivers.seabird.calibration import (
-    COEFFICIENTS,
     DBAR_PER_PSI,
     SEABIRD_EPOCH_S,
-    canonical,
     lacking,
     pressure_dbar,
     seabird_time_ns,
@@ -46,6 +43,7 @@ from drivers.seabird.calibration import (
     unsigned,
 )
 from drivers.seabird.conversation import BEFORE, CONVERSATION, PROMPTS, REFUSAL
+from drivers.seabird.sheet import Coefficients
 from drivers.seabird.text import CLOCK, clock_ns, day_ns
 from drivers.seabird.told import Told
 from tidegate.frame import Column, Field, Schema
@@ -125,18 +123,9 @@ class Sbe39plus(RowDriver):
         """In which the instrument prints it. Not given: as the instrument says, where it does; else C."""
         pressure_unit: Literal["dbar", "psi"] | None = None
         """In which the instrument prints it. Not given: as the instrument says, where it does; else dbar."""
-        coefficients: dict[str, float] = Setting(default_factory=dict)
+        coefficients: Coefficients = Setting(default_factory=dict)
         """Calibration coefficients by the names of the calibration sheet (TA0, PA0, PTCA0, …). They go before those of
         a file's header."""
-
-        @field_validator("coefficients")
-        @classmethod
-        def _coefficients_are_known(cls, coefficients: dict[str, float]) -> dict[str, float]:
-            known = {canonical(name.upper(), ""): value for name, value in coefficients.items()}
-            odd = sorted(set(known) - COEFFICIENTS)
-            if odd:
-                raise ValueError(f"no coefficient is called {', '.join(odd)}")
-            return known
 
     settings: Settings
 

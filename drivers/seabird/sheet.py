@@ -1,4 +1,5 @@
-"""Calibration files that Sea-Bird ships or writes: what `calibration_file` of the settings may name.
+"""Calibration files that Sea-Bird ships or writes, which `calibration_file` of the settings may name, and coefficients
+that stand in the settings themselves.
 
 .xmlcon       Seasave's and SBE Data Processing's configuration; it also says what stands in a scan
 .xml, .cap    the reply to GetCC, as captured from the instrument, or the header of an uploaded file
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 from xml.etree import ElementTree
 
-from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
 
 from drivers.seabird.calibration import COEFFICIENTS, canonical
 from drivers.seabird.told import Told
@@ -115,3 +116,15 @@ CalibrationFile = Annotated[
     Sheet, BeforeValidator(_sheet), PlainSerializer(lambda sheet: str(sheet.path), return_type=str), PATH_SCHEMA
 ]
 """A setting that names a calibration file; its value is what the file says."""
+
+
+def _known(coefficients: dict[str, float]) -> dict[str, float]:
+    known = {canonical(name.upper(), ""): value for name, value in coefficients.items()}
+    odd = sorted(set(known) - COEFFICIENTS)
+    if odd:
+        raise ValueError(f"no coefficient is called {', '.join(odd)}; there are {', '.join(sorted(COEFFICIENTS))}")
+    return known
+
+
+Coefficients = Annotated[dict[str, float], AfterValidator(_known)]
+"""A setting that gives calibration coefficients; its names become those of `COEFFICIENTS`."""
