@@ -8,6 +8,16 @@ from tests.faults.rig import Outcome, Skipped, centre
 
 LONG = {
     "kill": 200,
+    "torn": 40,
+    "powercut": 20,
+    "acks": 120,
+    "noise": 600,
+    "unplug": 30,
+    "bus": 300,
+    "diskfull": 20,
+    "outage": 96,
+    "clock": 3,
+    "satellite": 240,
 }
 """The scenarios, and the rounds of their long form."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.faults.instruments import Sample
 
-_MOST_REMARKS = 5
+_MOST_REMARKS, _LONGEST = 5, 300
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Tally:
     def remark(self, text: str) -> None:
         """A line for people; only the first few are kept."""
         if len(self.remarks) < _MOST_REMARKS:
-            self.remarks.append(text)
+            self.remarks.append(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...")
 
 
 def tally(name: str, said: Iterable[Sample], rows: Mapping[int, Row], most_late_s: float | None = None) -> Tally:

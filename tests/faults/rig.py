@@ -209,12 +209,15 @@ class Station:
         self.log_file = folder / "gateway.log"
         self.counts_file = folder / "counts"
         self.starts_s: list[float] = []
+        self.starts_cpu_s: list[float] = []
+        self._drivers = {name: drivers.load(one.driver) for name, one in load(self.config).instruments.items()}
         self.process: subprocess.Popen[bytes] | None = None
         self._clock = clock
         self._within = list(within)
 
     def start(self, *, wait: bool = True) -> None:
-        """Starts the gateway, and returns when it answers at its control socket; `starts_s` notes how long it took."""
+        """Starts the gateway, and returns when it answers at its control socket; `starts_s` notes how long that took,
+        `starts_cpu_s` how much processor time."""
         begin_s = time.monotonic()
         module = ["tidegate"]
         if self._clock is not None:
@@ -233,6 +236,8 @@ class Station:
         if wait:
             until(self._answers, f"the gateway of {self.platform} answers; {self.log()[-1500:]}", every_s=0.02)
             self.starts_s.append(time.monotonic() - begin_s)
+            ran = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            self.starts_cpu_s.append((int(ran[11]) + int(ran[12])) / os.sysconf("SC_CLK_TCK"))
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -306,7 +311,7 @@ class Station:
         return {name: list(self._accepted(name, config.instruments[name])) for name in self.instruments}
 
     def _accepted(self, name: str, instrument: Any) -> Iterator[Sample]:
-        driver = drivers.load(instrument.driver)(name, instrument.settings)
+        driver = self._drivers[name](name, instrument.settings)
         try:
             recording = recorded(self.storage / "raw", None, name)
             for frame in decoded(driver, recording):
