@@ -374,6 +374,8 @@ _WORTH = 1.0
 _LITTLE = 0.1
 _ORDINARY = (1e-3, 1e6)
 _FEW_DIGITS = 5
+_RARE = 0.75
+"""Two numbers of 32 bits that stand side by side often look like one of 64, which few devices have."""
 
 
 def readings(block: Block, found: Sequence[Found]) -> list[Reading]:
@@ -384,10 +386,14 @@ def readings(block: Block, found: Sequence[Found]) -> list[Reading]:
     for kind in ("float32", "float64", "int16", "int32", "int64", "uint16", "uint32"):
         for order, values in first[kind].items():
             for i, value in enumerate(values):
+                if "64" in kind and block.first[i : i + 4].count(0) > 1:
+                    continue  # 32 bits and nothing beside them
                 others = [first[kind][other][i] for other in first[kind] if other != order]
                 again = second[kind][order][i]
                 score, why = _rate(kind, value, again, others)
                 of_map = mapped.get((block.address + i, kind, order))
+                if "64" in kind:
+                    score *= _RARE
                 if of_map is not None:
                     score, why = score + 2.0, [of_map, *why]
                 if score >= _WORTH:

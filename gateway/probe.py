@@ -3,8 +3,9 @@
 Theory of operation. Most instruments speak unasked, at a speed that is not known. So each line setting that any driver
 names is listened to for some seconds, the likeliest first, and what is heard is given to all drivers
 (`gateway.recognise`). Bytes that no driver knows and that are no text are those of another speed. Where nothing is
-heard, or text that nobody knows, the drivers that have this setting hail the instrument: a harmless question each,
-and what comes since is given to the drivers. Two drivers that read a line equally well are told apart the same way.
+heard, the drivers that have this setting hail the instrument: a harmless question each, and what comes since is given
+to all drivers. Lines that a driver half knows, as they lack only what the instrument can tell, are hailed too, and
+where two drivers read a line equally well, these two tell it apart by hailing.
 
 Nothing else is ever sent, and each hail that was is told. Modbus slaves are looked for by `gateway.modbus_scan`.
 """
@@ -209,7 +210,7 @@ class _Probe:
             return _found(port, by_ear, by_ear, [], unasked)
         names = list(_talkers(port.kind))
         if said and not by_ear:
-            candidates = await asyncio.to_thread(half_known, unasked, names) or candidates
+            candidates = await asyncio.to_thread(half_known, unasked, names)
         questions = hails(candidates, name if isinstance(port, SerialPort) else None)
         asked: list[bytes] = []
         awake = bool(said)

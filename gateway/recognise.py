@@ -138,15 +138,15 @@ def _whose(model: str) -> set[str]:
 
 
 def half_known(pieces: Sequence[tuple[bytes, Arrival]], names: Iterable[str]) -> list[str]:
-    """The drivers to whom most of the bytes are good records that lack something which the instrument could tell: what
-    its columns are, or its calibration."""
+    """The drivers to whom most of the bytes are no strangers': talk, or good records that lack something which the
+    instrument could tell, such as what its columns are."""
     size = sum(len(data) for data, _ in pieces)
-    return [name for name in names if any(_lacking(name, s, pieces) > size / 2 for s in installed()[name].guesses())]
+    return [name for name in names if any(_strange(name, s, pieces) < size / 2 for s in installed()[name].guesses())]
 
 
-def _lacking(name: str, settings: DriverSettings, pieces: Sequence[tuple[bytes, Arrival]]) -> int:
+def _strange(name: str, settings: DriverSettings, pieces: Sequence[tuple[bytes, Arrival]]) -> int:
     items = Guarded(installed()[name](name, settings)).feed_all(pieces)
-    return sum(item.size for item in items if isinstance(item, Problem) and item.kind in _LACKING)
+    return sum(item.size for item in items if isinstance(item, Problem) and item.kind not in _LACKING)
 
 
 _LACKING = frozenset({"columns", "channels", "calibration", "unit"})

@@ -236,14 +236,18 @@ def _show_samples(found: Found) -> None:
 
 def _show_table(found: Found) -> None:
     kind = found.frames[-1].schema.kind if found.frames else found.driver
-    settings = found.settings.model_dump(mode="json", exclude_defaults=True)
-    table = instrument_table(
-        proposed_name(kind, []), found.driver, found.interval_s or _ASK_EVERY_S, table_of(found.port), settings
-    )
     typer.echo("For the gateway's file, with a name of yours (`tidegate gateway add` writes it for you):\n")
+    typer.echo(table(proposed_name(kind, []), found))
+
+
+def table(name: str, found: Found) -> str:
+    """The table of the gateway's file for what was found, as the instrument `name`."""
+    settings = found.settings.model_dump(mode="json", exclude_defaults=True)
+    every_s = found.interval_s or _ASK_EVERY_S
+    text = instrument_table(name, found.driver, every_s, table_of(found.port), settings)
     if found.interval_s is None:
-        table = table.replace("\nport = ", "  # put how often it measures, or is to be asked\nport = ", 1)
-    typer.echo(table)
+        text = text.replace("\nport = ", "  # put how often it measures, or is to be asked\nport = ", 1)
+    return text
 
 
 # ---- Modbus ----------------------------------------------------------------------------------------------------------

@@ -64,11 +64,11 @@ def unknown(data: bytes, seconds: float) -> list[str]:
 
 
 def _delimited(lines: Sequence[bytes]) -> str:
-    """In words, where most lines are equally many values and most of those numbers."""
+    """In words, where most lines are equally many values and half of those numbers."""
     for name, separator in _SEPARATORS:
         split = [[part.strip() for part in re.split(separator, line.strip())] for line in lines]
         width, times = Counter(map(len, split)).most_common(1)[0] if split else (0, 0)
         numbers = [sum(_NUMBER.fullmatch(part) is not None for part in parts) for parts in split if len(parts) == width]
-        if width > 1 and 2 * times > len(lines) and 2 * sum(numbers) > width * times:
+        if width > 1 and 2 * times > len(lines) and 2 * sum(numbers) >= width * times:
             return f"Lines of {width} values between {name}"
     return ""
