@@ -387,7 +387,7 @@ class Questions:
         """The driver's settings: proposed ones, those of the command line, and those that it cannot do without."""
         given = dict(self._set(cls, text) for text in self.given.settings)
         values = {**proposed, **given}
-        for key in proposed.keys() - given.keys():
+        for key in [key for key in proposed if key not in given]:
             self._explain(cls, key)
             values[key] = self.ask(key, f"--set {key}=…", None, toml_value(proposed[key]), parsed)
         for key, about in cls.Settings.model_fields.items():

@@ -201,6 +201,9 @@ def _known(name: str) -> None:
     except drivers.UnknownDriver as error:
         near = nearest(name, drivers.names(), repr)
         hint = f"{near} " if near.startswith("did") else ""
+        for holder, (setting, _) in _SHIPPED.items():
+            if name in shipped(holder):
+                hint = f"{name!r} is a {setting} of the driver {holder!r}, which tells of it; "
         raise typer.BadParameter(f"{hint}{error}", param_hint="NAME") from None
 
 

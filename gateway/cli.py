@@ -228,7 +228,8 @@ def top(config: RunningConfig = None) -> None:
 def check(config: Config) -> None:
     """Check a configuration and name every error in it, with file, line, field and the fix."""
     loaded = load(config)
-    typer.echo(f"{config}: good. Platform {loaded.platform.name}, {len(loaded.instruments)} instruments.")
+    count = len(loaded.instruments)
+    typer.echo(f"{config}: good. Platform {loaded.platform.name}, {count} instrument{'s' if count != 1 else ''}.")
     for name, instrument in loaded.instruments.items():
         typer.echo(f"  {name}: {instrument.driver} on {open_transport(instrument.port).name}")
 

@@ -82,6 +82,7 @@ def test_the_commands(tmp_path: Any) -> None:
     done = Done(tmp_path, "drivers", "rb")
     assert done.code == 2
     assert "did you mean 'rbr'?" in done.err
+    assert "'keller' is a map of the driver 'modbus'" in Done(tmp_path, "drivers", "keller").err
 
 
 def test_the_list_fits_a_terminal(tmp_path: Any) -> None:
