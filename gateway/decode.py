@@ -57,7 +57,7 @@ def recorded(path: Path, stamps: Stamps | None = None, instrument: str | None = 
     Raises OSError where it cannot be read, and ValueError where a raw log does not hold just one such instrument.
     """
     if not path.is_dir():
-        yield from batches(chunks(path), stamps)
+        yield from batches(chunks(path), stamps, instrument or "")
         return
     speaking = sorted({u.instrument for u in rawlog.read(path) if u.direction is rawlog.Direction.HEARD})
     if instrument is None and len(speaking) > 1:

@@ -202,12 +202,14 @@ def practical_salinity(conductivity: Floats, temperature: Floats, pressure: Floa
 
 
 class Scans(NamedTuple):
-    """Decoded raw scans; `time` is None where they carry none, `columns` are not yet rounded."""
+    """Decoded raw scans; `time` is None where they carry none, `columns` are not yet rounded. `lacking` says why one of
+    them could not be converted, where that is so; it is missing then."""
 
     schema: Schema
     time: Times | None
     columns: dict[str, Floats]
     source: TimeSource = TimeSource.INSTRUMENT
+    lacking: str = ""
 
 
 class Unconvertible(Exception):

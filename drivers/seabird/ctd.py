@@ -190,6 +190,7 @@ class SeaBird(Driver):
     def _renew(self) -> None:
         self._told = Told()
         self._packet: tuple[bytearray, int, Arrival] | None = None
+        self._lack_told = False
         self._scans_seen = 0  # since the header, damaged ones too
         self._block_begins: int | None = None  # the scans seen when a telemetered block began
         self._learn()
@@ -479,13 +480,16 @@ class SeaBird(Driver):
             return run[starts[row] : starts[row] + 2 * scans.shape[1] + 1].rstrip(b"\r\n")
 
         try:
-            schema, time, columns, source = self.convert(scans)
+            schema, time, columns, source, lacking = self.convert(scans)
         except Unconvertible as lack:
             self._scans_seen += len(scans)
             for row, offset in enumerate(offsets):
                 decoded.append(problem("calibration", str(lack), offset, data(row), arrivals[row]))
             return
         self._scans_seen += len(scans)
+        if lacking and not self._lack_told:
+            self._lack_told = True
+            decoded.append(problem("calibration", f"{lacking} (said once)", offsets[0], data(0), arrivals[0]))
         fields = schema.by_name
         whole = {name: as_printed(values, fields[name]) for name, values in columns.items()}
         batch = _Batch(schema, time, dict(whole), {}, offsets, arrivals, data, source)

@@ -12,7 +12,8 @@ junction box that appends the temperature of a remote SBE 38 at the intake print
 cannot be told from a salinity: then the setting `columns` must say what the values are.
 
 Lines carry no time and no checksum: a sample's time is that of its arrival, and a line is taken only if it fits its
-grammar to the letter. A digit that became another one cannot be noticed.
+grammar to the letter. Where salinity is printed beside conductivity, it must be that of the line's own temperature and
+conductivity, so a changed digit or two lines that ran together are noticed; else a changed digit cannot be.
 
 Sources: SBE 45 user manual, pages 28, 32, 45, 46; checked against a cruise's recording as an independent parser read it
 and against TEOS-10's practical salinity.
@@ -29,6 +30,7 @@ from pydantic import field_validator
 from drivers.driver import DriverSettings
 from drivers.lines import Line
 from drivers.rows import NO_TEXT, NOISE, Complaint, Row, RowDriver, Samples, numbers
+from drivers.seabird.calibration import practical_salinity
 from drivers.seabird.conversation import BEFORE, CONVERSATION, PROMPTS, REFUSAL
 from tidegate.frame import Field, Schema
 
@@ -169,6 +171,11 @@ class Sbe45(RowDriver):
         values = {"temperature": t, "conductivity": c, "salinity": s}
         if c_behind is not None:
             values = {"temperature": t, "salinity": s, "conductivity": c_behind}
+        if s is not None and (c or c_behind) is not None and not _belong_together(values):
+            return (
+                "syntax",
+                "the salinity is not that of this temperature and conductivity: a digit is damaged, or a line cut",
+            )
         given = {name: value for name, value in (values | {"sound_velocity": v}).items() if value is not None}
         if len(self._switches) == 3 and given.keys() != self._said():
             return (
@@ -208,6 +215,13 @@ class Sbe45(RowDriver):
         # A value may be missing at the end, or a digit where the decimals are not fixed.
         said = BEFORE.sub(b"", data, count=1).strip()
         return not said or (CONVERSATION.fullmatch(said) is not None and not _ANY_SHAPE.fullmatch(data))
+
+
+def _belong_together(values: Mapping[str, bytes | None]) -> bool:
+    """Whether the salinity was computed of the same line's values. Not judged in air, where formulas differ."""
+    t, c, s = (np.array(float(values[name] or "nan")) for name in ("temperature", "conductivity", "salinity"))
+    computed = practical_salinity(c, t, np.zeros(()))
+    return bool(abs(computed - s) <= 0.01 or max(s, computed) < 2)
 
 
 def _schema_of(columns: tuple[str, ...]) -> Schema:

@@ -22,7 +22,7 @@ from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource, isoformat
 from tidegate.codec import decode_frame, encode_frame
 from tidegate.frame import Frame, Missing
 
-PROBABLE = settings(max_examples=100, derandomize=True, deadline=None)
+PROBABLE = settings(max_examples=60, derandomize=True, deadline=None)
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01
 P, PT, T = "sea_water_pressure", "temperature_of_pressure_sensor", "sea_water_temperature"
 C, S = "sea_water_electrical_conductivity", "sea_water_practical_salinity"

@@ -20,7 +20,7 @@ from drivers.simulators.simulator import Mischief, Said
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource, isoformat
 from tidegate.codec import decode_frame, encode_frame
-from tidegate.frame import MISSING_INT, Frame, Missing
+from tidegate.frame import MISSING_INT, Frame, Missing, rows
 
 T = "sea_water_temperature"
 C = "sea_water_electrical_conductivity"
@@ -230,7 +230,6 @@ def test_units(t_unit: str, c_unit: str, p_unit: str, sea: list[tuple[float, flo
         (b"</data></datapacket>", "syntax", "part of an XML packet"),
         (b"<?xml version='1.0'?><datXpacket><data><t1>24.1111</t1></data></datapacXet>", "syntax", "part of an XML"),
         (b"046A290B0B5E0806A206EA1A976E59", "calibration", "lacks TA0"),
-        (b"563A00C351E50A28D3531B", "calibration", "pressure_range_psia"),
     ],
 )
 def test_what_is_no_sample_is_refused_by_name_and_its_neighbours_stay(line: bytes, kind: str, says: str) -> None:
@@ -239,6 +238,16 @@ def test_what_is_no_sample_is_refused_by_name_and_its_neighbours_stay(line: byte
     (found,) = problems(decoded)
     assert (found.kind, found.offset, found.data) == (kind, len(GOOD), line)
     assert says in found.message
+
+
+def test_telemetry_of_an_unknown_pressure_range_keeps_the_rest() -> None:
+    decoded = decode(b"563A00C351E50A28D3531B\r\n563A00C351E50A28D3531B\r\n")
+    (lack,) = problems(decoded)
+    assert (lack.kind, lack.offset) == ("calibration", 0)
+    assert "pressure_range_psia" in lack.message
+    found = [row for frame in decoded if isinstance(frame, Frame) for row in rows([frame])]
+    assert [row["sea_water_temperature"] for row in found] == [25.3184, 25.3184]
+    assert [row["sea_water_pressure_due_to_sea_water"] for row in found] == [None, None]
 
 
 def test_conversation_is_neither_data_nor_a_problem() -> None:

@@ -113,7 +113,7 @@ def test_its_own_status_says_what_a_line_holds() -> None:
         (LINE.replace(b",  36", b"  36"), "syntax"),
         (LINE[:20] + LINE, "syntax"),
         (b"\xfe\x80" + LINE, "noise"),
-        (LINE.replace(b"21.8054", b"91.8054"), "implausible"),
+        (LINE.replace(b"21.8054", b"91.8054"), "syntax"),
         (b"S>?CMD\r\n", "exception"),
     ],
 )
