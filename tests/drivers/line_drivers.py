@@ -13,7 +13,7 @@ from tests.drivers.decoded import frames, problems, samples
 from tidegate.clock import UNKNOWN, Arrival
 from tidegate.codec import decode_frame, encode_frame
 
-PROBABLE = settings(max_examples=100, derandomize=True, deadline=None)
+PROBABLE = settings(max_examples=60, derandomize=True, deadline=None)
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01
 
 
