@@ -243,15 +243,12 @@ class Sbe37(SeaBird):
         if scans.shape[1] == 9:
             return Scans(Schema("ctd", _TELEMETERED[:2]), time, columns)
         psia = self.settings.pressure_range_psia or self.coefficients().get("PRANGE")
-        lacking = (
-            ""
-            if psia is not None
-            else (
+        if psia is None:
+            lacking = (
                 "the pressure of an SBE 37-IM is a share of its sensor's range, so it is left out: keep the head "
                 "before the scans, or give the setting 'pressure_range_psia' from the calibration sheet"
             )
-        )
-        range_dbar = np.nan if psia is None else (psia - AIR_PSI) * DBAR_PER_PSI
+            return Scans(Schema("ctd", _TELEMETERED[:2]), time, columns, lacking=lacking)
         share = unsigned(scans[:, 6:4:-1], 0, 2).astype(np.float64) / (0.85 * 65536.0) - 0.05
-        columns["sea_water_pressure_due_to_sea_water"] = share * range_dbar
-        return Scans(Schema("ctd", _TELEMETERED), time, columns, lacking=lacking)
+        columns["sea_water_pressure_due_to_sea_water"] = share * (psia - AIR_PSI) * DBAR_PER_PSI
+        return Scans(Schema("ctd", _TELEMETERED), time, columns)
