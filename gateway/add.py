@@ -34,6 +34,7 @@ from gateway.health import label_of, value_text, with_unit
 from gateway.modbus_scan import scan
 from gateway.ports import Serial, serial_ports
 from gateway.probe import probe
+from gateway.recognise import installed
 from tidegate.identity import is_name
 from tidegate.settings import ConfigError, check_name, nearest
 
@@ -368,7 +369,7 @@ class Questions:
 
         def check(text: str) -> str:
             if text == "?":
-                raise ValueError("\n  ".join(f"{name}: {drivers.load(name).title}" for name in drivers.names()))
+                raise ValueError("\n  ".join(f"{name}: {cls.title}" for name, cls in installed().items()))
             return known_driver(text)
 
         return self.ask("Which driver? (? lists them)", "--driver", self.given.driver, None, check)

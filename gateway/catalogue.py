@@ -29,6 +29,7 @@ from drivers import driver as drivers
 from drivers.driver import Driver, DriverSettings
 from drivers.simulators.simulator import Simulator
 from gateway.health import label_of
+from gateway.recognise import installed
 from gateway.simulate import KINDS, build
 from tidegate.clock import Arrival
 from tidegate.frame import Field, Frame, Schema
@@ -183,7 +184,7 @@ def drivers_command(name: str | None, as_json: bool) -> None:
     if name is not None:
         _known(name)
     if as_json:
-        told = stated(name) if name is not None else [_heading(each) for each in drivers.names()]
+        told = stated(name) if name is not None else [_heading(*each) for each in installed().items()]
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     console = Console(highlight=False)
@@ -207,15 +208,14 @@ def _known(name: str) -> None:
         raise typer.BadParameter(f"{hint}{error}", param_hint="NAME") from None
 
 
-def _heading(name: str) -> dict[str, Any]:
-    cls = drivers.load(name)
+def _heading(name: str, cls: type[Driver]) -> dict[str, Any]:
     return {"driver": name, "manufacturer": cls.manufacturer, "models": list(cls.models), "title": cls.title}
 
 
 def _print_all(console: Console) -> None:
     table = _grid()
-    for name in drivers.names():
-        heading = _heading(name)
+    for name, cls in installed().items():
+        heading = _heading(name, cls)
         table.add_row(Text(name, "bold"), Text(f"{heading['title']}\n{', '.join(heading['models'])}"))
     console.print(table)
     console.print("\nAll of one: tidegate gateway drivers NAME", markup=False)
