@@ -320,9 +320,11 @@ def interval_s(frames: Sequence[Frame]) -> float | None:
     steps = []
     for parts in times.values():
         apart = np.diff(np.sort(np.concatenate(parts))) / 1e9
-        apart = apart[apart > _TOGETHER_S]
-        if len(apart):
-            steps.append(float(np.median(apart)))
+        if len(apart) and apart.max() > _TOGETHER_S:
+            # Samples that arrived together, or within a second of a clock that counts seconds, are not at one time.
+            # A sample that was missed makes a step longer, nothing makes it shorter: of two middle ones the lesser.
+            middle = np.sort(apart)[(len(apart) - 1) // 2]
+            steps.append(float(middle if apart.min() > _TOGETHER_S else apart.mean()))
     if not steps:
         return None
     found = max(steps)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drivers.driver import load
+from drivers.driver import load, names
 from tests.drivers.decoded import frames, problems
 from tidegate.clock import UNKNOWN
 
@@ -27,6 +27,11 @@ STREAMS = {
     "pnors": b"$PNORS,011626,120000,00000000,34500000,23.8,1532.9,300.1,0.1,0.1,10.967,23.52,0,0*5E\r\n",
     "wxt": b"0R1,Dm=027D,Sm=0.1M\r\n",
     "sdi-12": b"0+100.050+25.000+0\r\n",
+    "gill": b"\x02Q,230,002.73,M,00,\x0316\r\n",
+    "toa5": b'"2019-10-05 00:00:00",1203,12.91,26.42,1009.1,"NAN"\r\n',
+    "csv": b"2024-05-01T00:00:00Z;12.5;7.61;ok\r\n",
+    "degrees": b"T=25.08C RH=76.4 P=1009.12\r\n",
+    "words": b"pump on, valve 3 open, flow 12.5 l/min\r\n",
     "shell": b"root@station:~# uptime\r\n 20:17:02 up 13 days, 19:11,  0 users,  load average: 0.00, 0.00, 0.00\r\n",
 }
 
@@ -41,6 +46,29 @@ def test_nobody_decodes_a_strangers_stream(name: str, stream: str) -> None:
         if not stream.startswith(name):
             assert not frames(decoded)
             assert len(problems(decoded)) >= 3
+
+
+OWNERS = {
+    "sbe37": {"sbe37", "sbe16plus"},
+    "sbe26plus burst": {"sbe26plus", "sbe45"},
+    "nmea": {"nmea0183"},
+    "pnors": {"nortek_nmea"},
+    "wxt": {"vaisala_wxt"},
+    "sdi-12": {"sdi12"},
+}
+"""Whose lines these are; two where they print the same."""
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_no_driver_at_all_finds_a_sample_in_a_strangers_lines(stream: str) -> None:
+    finders = set()
+    for name in names():
+        cls = load(name)
+        for guess in cls.guesses():
+            driver = cls("it", guess)
+            if frames(driver.feed(STREAMS[stream] * 3, UNKNOWN) + driver.finish()):
+                finders.add(name)
+    assert finders <= OWNERS.get(stream, {stream.split()[0]})
 
 
 @pytest.mark.parametrize("name", OWN)
