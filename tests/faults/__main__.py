@@ -15,8 +15,8 @@ LONG = {
     "unplug": 30,
     "bus": 300,
     "diskfull": 20,
-    "outage": 96,
-    "clock": 3,
+    "outage": 288,
+    "clock": 10,
     "satellite": 240,
 }
 """The scenarios, and the rounds of their long form."""

@@ -1,4 +1,4 @@
-"""Runs `tidegate ...` with its clocks shown by a file (`tests.faults.clock`), and counts what it writes.
+"""Runs `tidegate ...` with its clocks shown by a file (`tests.faults.controlled_clock`), and counts what it writes.
 
     python -m tests.faults.clocked CLOCK COUNTS gateway run station.toml
 
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.faults.clock import Clock
+from tests.faults.controlled_clock import Clock
 
 COUNTS = struct.Struct("<qq")
 """Bytes written to files, and syncs."""

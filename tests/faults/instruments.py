@@ -22,7 +22,7 @@ from typing import Any
 
 from drivers.simulators.simulator import Said, Simulator
 from gateway.modbus_server import ModbusServer
-from tests.faults.clock import Clock
+from tests.faults.controlled_clock import Clock
 
 _TICK_S = 0.005
 _READ = 4096

@@ -29,9 +29,9 @@ from benchmarks.rig import hub, mosquitto
 from drivers import driver as drivers
 from gateway.config import load
 from gateway.decode import decoded, recorded
-from tests.faults.clock import Clock
 from tests.faults.clocked import COUNTS
 from tests.faults.compare import Row, Tally, tally
+from tests.faults.controlled_clock import Clock
 from tests.faults.instruments import Quay, Sample
 from tests.servers import Mosquitto
 from tidegate.clock import NAT
