@@ -8,8 +8,9 @@ Theory of operation. Whoever owns the port (the gateway, or `tidegate decode` re
 * when the bytes end for good (a file's end, a closed port) it calls `finish()`, which reports what was left half said.
 
 An instrument with which one must talk to and fro within a sample (SDI-12: start a measurement, wait, fetch the values)
-has a driver that overrides `turn`. Whoever owns the port calls it after each `feed` and `poll`, and at the moment for
-which it last asked; it gives what to write now. What is decoded never depends on it, so a raw log gives the same.
+has a driver that overrides `turn`. Whoever owns the port calls it after each `start`, `feed` and `poll`, and at the
+moment for which it last asked; it gives what to write now. What is decoded never depends on it, so a raw log gives the
+same.
 
 Where many small pieces are at hand that arrived at different times (the stamped lines of a logger's file), `feed_all`
 takes them at once; what comes out is the same, and a driver of lines overrides it to work on all of them together.
@@ -66,11 +67,13 @@ Decoded = Frame | Problem
 
 class Turn(NamedTuple):
     """What a driver does of its own accord: `data` to write now, and what it has to report (an instrument that does not
-    answer). It wants to be asked again at `again_ns` on the monotonic clock, if nothing is fed before."""
+    answer). It wants to be asked again at `again_ns` on the monotonic clock, if nothing is fed before. A serial line is
+    held in break for `break_s` before `data` goes out; other lines know no break."""
 
     data: bytes = b""
     again_ns: int | None = None
     problems: Sequence[Problem] = ()
+    break_s: float = 0.0
 
 
 class DriverSettings(BaseModel):

@@ -151,6 +151,7 @@ class Acquisition:
         if self._set_up_due_s is not None and now_s >= self._set_up_due_s:
             self._set_up_due_s = None
             await self._say(self._ask(self.guarded.driver.start))
+            self._turn_due_s = time.monotonic()
         if now_s < self._due_s:
             return False
         data = self._ask(self.guarded.driver.poll) if self._open and not self.polls_held else b""
@@ -171,6 +172,8 @@ class Acquisition:
         self._take(list(turn.problems), self._raw.position)
         if turn.again_ns is not None:
             self._turn_due_s = turn.again_ns / 1e9
+        if turn.break_s:
+            await self.transport.send_break(turn.break_s)
         await self._say(turn.data)
 
     def _ask(self, what: Callable[[], bytes]) -> bytes:

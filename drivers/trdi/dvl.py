@@ -24,10 +24,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
+from drivers.driver import Decoded, Driver, DriverSettings, Problem, Turn, problem
 from drivers.lines import Line, Lines
 from drivers.trdi.blocks import BAD_VELOCITY, Columns, beams, times_of
-from drivers.trdi.setup import Settings, set_up
+from drivers.trdi.setup import PROBLEMS as SET_UP_PROBLEMS
+from drivers.trdi.setup import Settings, SetUp
 from tidegate.clock import NAT, UNKNOWN, Arrival, TimeSource
 from tidegate.frame import MISSING_INT, Column, Field, Frame, Missing, Reasons, Schema
 from tidegate.vocabulary import parameter
@@ -280,10 +281,13 @@ class Dvl(Driver):
         "noise": "Bytes without an end of line: check the baud rate and the output format (PD4, PD5 or PD6).",
         "implausible": "A value that cannot be, or a time that there is not; it is left out. Check that sensor, or set"
         " the clock by TT.",
+        **SET_UP_PROBLEMS,
     }
 
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
         super().__init__(instrument, settings)
+        assert isinstance(self.settings, Settings)
+        self._set_up = SetUp(self.settings.setup)
         self._pending = b""
         self._offset = 0  # of the first pending byte
         self._arrivals: list[tuple[int, Arrival]] = []
@@ -295,8 +299,13 @@ class Dvl(Driver):
         self._khz: int | None = None
 
     def start(self) -> bytes:
-        """The set-up commands between a soft break and `CS`; nothing where none are set."""
-        return set_up(self.settings)
+        """Nothing at once: where set-up commands are given, `turn` sends them, each when the prompt is there."""
+        self._set_up.begin()
+        return b""
+
+    def turn(self, now_ns: int) -> Turn:
+        """The set-up, from the break to `CS`."""
+        return self._set_up.turn(now_ns)
 
     def schemas(self) -> Sequence[Schema]:
         """Those met so far: the coordinates and the lines are known only from what comes."""
@@ -312,6 +321,7 @@ class Dvl(Driver):
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
         """See `Driver.feed`. A sample of PD6 is given when the next one begins."""
+        self._set_up.hear(data)
         if data and (not self._arrivals or self._arrivals[-1][1] != at):
             self._arrivals.append((self._offset + len(self._pending), at))
         self._pending += data

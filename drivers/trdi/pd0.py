@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drivers.arrivals import Arrivals
-from drivers.driver import Decoded, Driver, DriverSettings, Problem, problem
+from drivers.driver import Decoded, Driver, DriverSettings, Problem, Turn, problem
 from drivers.trdi import blocks as b
 from drivers.trdi.blocks import Blocks, Columns, locate, stretches
 from drivers.trdi.ensembles import (
@@ -37,7 +37,8 @@ from drivers.trdi.ensembles import (
 )
 from drivers.trdi.framing import Ensembles, Framer, Ints, Mask
 from drivers.trdi.navigation import vmdas, winriver
-from drivers.trdi.setup import Settings, set_up
+from drivers.trdi.setup import PROBLEMS as SET_UP_PROBLEMS
+from drivers.trdi.setup import Settings, SetUp
 from tidegate.clock import NAT, Arrival, TimeSource
 from tidegate.frame import Frame, Schema
 
@@ -128,10 +129,13 @@ class Pd0(Driver):
         "implausible": "A value that cannot be, or a clock without a date; it is left out. Check that sensor, or set"
         " the clock by TT.",
         "unknown": "Packets of waves data stand between the ensembles; they stay in the raw log. Told once.",
+        **SET_UP_PROBLEMS,
     }
 
     def __init__(self, instrument: str, settings: DriverSettings | None = None) -> None:
         super().__init__(instrument, settings)
+        assert isinstance(self.settings, Settings)
+        self._set_up = SetUp(self.settings.setup)
         self._framer = Framer()
         self._schemas: dict[Geometry, Schema] = {}
         self._side: dict[bytes, Schema] = {}
@@ -139,8 +143,13 @@ class Pd0(Driver):
         self._matrix: list[list[float]] | None = None
 
     def start(self) -> bytes:
-        """The set-up commands between a soft break and `CS`; nothing where none are set."""
-        return set_up(self.settings)
+        """Nothing at once: where set-up commands are given, `turn` sends them, each when the prompt is there."""
+        self._set_up.begin()
+        return b""
+
+    def turn(self, now_ns: int) -> Turn:
+        """The set-up, from the break to `CS`."""
+        return self._set_up.turn(now_ns)
 
     def schemas(self) -> Sequence[Schema]:
         """The schemas of the geometries met so far; an ADCP's is known only from its ensembles."""
@@ -187,6 +196,7 @@ class Pd0(Driver):
 
     def feed(self, data: bytes, at: Arrival) -> list[Decoded]:
         """See `Driver.feed`. Sample time is the ensemble's own clock; where that shows nonsense it is the arrival."""
+        self._set_up.hear(data)
         decoded: list[Decoded] = []
         for start in range(0, len(data), _PIECE):
             found = self._framer.feed(data[start : start + _PIECE], at)

@@ -56,6 +56,11 @@ class SerialHandle:
         """How many bytes were taken. Raises BlockingIOError, OSError."""
         return os.write(self._fd, data)
 
+    def hold_break(self, on: bool) -> None:
+        """Puts the line into break, or ends it. A pseudo-terminal has none."""
+        with contextlib.suppress(OSError):
+            self._port.break_condition = on
+
     def close(self) -> None:
         """Closes it. What is still to go out is thrown away: it would hold up the closing of a dead line."""
         with contextlib.suppress(termios.error):
@@ -106,3 +111,14 @@ class SerialLine(Line):
 
     async def _connect(self) -> SerialHandle:
         return await asyncio.to_thread(open_serial, self._settings)
+
+    async def send_break(self, seconds: float) -> None:
+        """Holds the line in break for so long."""
+        handle = self._handle
+        if not isinstance(handle, SerialHandle):
+            return
+        handle.hold_break(True)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            handle.hold_break(False)

@@ -74,6 +74,9 @@ class Transport(ABC):
     async def write(self, data: bytes) -> None:
         """Sends `data`. A line that is gone takes nothing and raises nothing: the next `read` tells."""
 
+    async def send_break(self, seconds: float) -> None:  # noqa: B027 - most lines have none
+        """Holds the line in break for so long. Only a serial line can; for any other this does nothing."""
+
     @abstractmethod
     async def close(self) -> None:
         """Lets go of the line for good."""

@@ -16,6 +16,7 @@ from drivers.simulators.simulator import Mischief
 from drivers.trdi.dvl import Dvl
 from drivers.trdi.setup import Settings
 from tests.drivers.decoded import frames, problems, samples
+from tests.drivers.trdi.test_setup import set_up
 from tidegate.clock import UNKNOWN, Arrival, TimeSource
 from tidegate.codec import decode_frame, encode_frame
 from tidegate.frame import Missing
@@ -322,12 +323,9 @@ def test_times_without_an_arrival_are_unknown_and_nonsense_is_said() -> None:
 
 def test_it_is_installed_and_sets_up_what_it_is_told() -> None:
     driver = load("trdi_dvl")("dvl", Settings(setup=("CR1", "PD6", "BP001")))
-    assert driver.start() == b"===CR1\rPD6\rBP001\rCS\r"
-    assert load("trdi_dvl")("dvl").start() == b""
     driver.feed(record(), AT)
     assert driver.description()["frequency_khz"] == 600
-    simulator = DvlSimulator()
-    assert simulator.receive(driver.start(), START_NS).count(b">") == 4
+    assert set_up(driver, DvlSimulator()) == [b"===", b"CR1\r", b"PD6\r", b"BP001\r", b"CS\r"]
     with pytest.raises(ValueError, match="no set-up command"):
         Settings(setup=("rm -rf",))
     with pytest.raises(ValueError, match="interval_s"):

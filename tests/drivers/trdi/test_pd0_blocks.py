@@ -19,6 +19,7 @@ from drivers.trdi.pd0 import Pd0
 from drivers.trdi.setup import Settings
 from tests.drivers.decoded import frames, problems, samples
 from tests.drivers.trdi.test_pd0 import blocks_of, changed, put
+from tests.drivers.trdi.test_setup import set_up
 from tests.recordings import DATA, needs_recordings
 from tidegate.clock import UNKNOWN
 from tidegate.codec import decode_frame, encode_frame
@@ -419,12 +420,10 @@ def test_the_description_tells_what_a_transformation_needs() -> None:
 
 
 def test_it_sets_up_only_what_it_is_told() -> None:
-    assert Pd0("adcp").start() == b""
-    setup = Settings(setup=("CR1", "WN20", "CK"))
-    started = Pd0("adcp", setup).start()
-    assert started == b"===CR1\rWN20\rCK\rCS\r"
     simulator = WorkhorseSimulator()
-    assert b"ERR" not in simulator.receive(started, START_NS)
+    assert set_up(Pd0("adcp"), simulator) == []
+    setup = Settings(setup=("CR1", "WN20", "CK"))
+    assert set_up(Pd0("adcp", setup), simulator) == [b"===", b"CR1\r", b"WN20\r", b"CK\r", b"CS\r"]
     simulator.tick(START_NS)
     assert simulator.tick(START_NS + 1_000_000_000)
     for wrong in ("CS", "cr1", "WN20\rCS", "1"):
