@@ -53,7 +53,7 @@ def test_drivers_own_no_input_or_output() -> None:
 
 
 def test_tests_mirror_the_source() -> None:
-    """A test module stands where its source stands, so that each is found from the other; the faults are of the whole."""
+    """A test module stands where its source stands, so that each is found from the other."""
     for path in (ROOT / "tests").rglob("test_*.py"):
         inside = path.relative_to(ROOT / "tests")
         if len(inside.parts) > 1 and inside.parts[0] != "faults":

@@ -77,7 +77,7 @@ def talk(
                 decoded += driver.feed(told, Arrival(now_ns, now_ns, "boot", True))
             if not (told or fed or (again_ns is not None and now_ns >= again_ns)):
                 break
-            saying, again_ns, problems_ = driver.turn(now_ns)
+            saying, again_ns, problems_, _ = driver.turn(now_ns)
             decoded += problems_
             fed = False
             if not saying:
@@ -251,7 +251,7 @@ def test_a_sensor_without_values_is_tried_again_and_told() -> None:
     said, told = b"0I!", []
     for step in range(1, 12):
         driver.feed(answers.get(said, b""), UNKNOWN)
-        said, _, problems_ = driver.turn(step * 10**8)
+        said, _, problems_, _ = driver.turn(step * 10**8)
         told += [p.kind for p in problems_]
     assert told == ["no_data"]
     assert driver.poll() == b"0M!"
@@ -265,7 +265,8 @@ def test_a_sensor_that_gives_another_number_of_values_is_told_and_not_decoded() 
     assert driver.turn(1).data == b"0M!"
     decoded = driver.feed(b"00014\r\n", UNKNOWN)
     assert kinds(decoded) == ["count"]
-    assert driver.turn(2) == (b"", None, [])
+    turn = driver.turn(2)
+    assert (turn.data, turn.again_ns, turn.problems) == (b"", None, [])
     assert kinds(decode(driver, b"0+1.5+7.5+0+3\r\n")) == ["unexpected"]
 
 
