@@ -34,7 +34,7 @@ from central.registry import Registry
 from tidegate import topics
 from tidegate.broker import Broker
 from tidegate.codec import CodecError
-from tidegate.envelope import Envelope, decode_envelope
+from tidegate.envelope import decode_envelope, epoch_of
 from tidegate.messages import Birth, State
 
 _log = logging.getLogger(__name__)
@@ -288,16 +288,17 @@ class Ingest:
     ) -> None:
         book = self._ledger.book(platform)
         try:
-            envelope = decode_envelope(message.data)
+            envelope = decode_envelope(message.data, platform)
         except CodecError as error:
+            owner = self._owner(message.data)
+            if owner is not None:
+                book.counters.misplaced += 1
+                cases.append(_case(Reason.MISPLACED, platform, message, f"it is one of {owner!r}"))
+                return
             book.counters.corrupt += 1
             if book.epoch:
                 book.account(book.epoch).corrupt()
             cases.append(_case(Reason.CORRUPT, platform, message, str(error)))
-            return
-        if envelope.platform != platform:
-            book.counters.misplaced += 1
-            cases.append(_case(Reason.MISPLACED, platform, message, f"it says to be of {envelope.platform!r}"))
             return
         epoch, seq = envelope.epoch, envelope.seq
         key = platform, epoch, seq
@@ -315,6 +316,16 @@ class Ingest:
             self._ack_due(platform, epoch)
 
         then.append(note)
+
+    def _owner(self, data: bytes) -> str | None:
+        """Whose an Envelope is that is not of its topic's platform: of one that has its epoch; None where it is no
+        known platform's, and so rather damaged."""
+        epoch = epoch_of(data)
+        for name, book in self._ledger.books.items():
+            if epoch in book.accounts:
+                with contextlib.suppress(CodecError):
+                    return decode_envelope(data, name).platform
+        return None
 
     def _birth(
         self,
@@ -476,7 +487,7 @@ def rebuild(ledger: Ledger, intake: Intake) -> None:
                 book.epoch = birth.epoch
                 book.account(birth.epoch).birth(birth.first_seq, birth.next_seq)
             else:
-                envelope: Envelope = decode_envelope(received.data)
+                envelope = decode_envelope(received.data, place[0])
                 book.account(envelope.epoch).take(envelope)
                 book.epoch = book.epoch or envelope.epoch
         except ValueError as error:

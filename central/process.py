@@ -265,7 +265,7 @@ class Processor:
                     blocks += self._read_again(number, fresh, batch.cases)
                     batch.released.update(fresh)
                 else:
-                    self._open(number, received, blocks, batch)
+                    self._open(number, place[0], received, blocks, batch)
             except ValueError as error:
                 batch.cases.append(Case(Reason.UNDECODABLE, "", "", 0, str(error), (number, 0), payload))
             if size >= _BATCH_BYTES:
@@ -303,23 +303,23 @@ class Processor:
 
     # --- inside ---
 
-    def _open(self, number: int, received: Received, blocks: list[_Block], batch: _Batch) -> None:
-        envelope = decode_envelope(received.data)
-        frames, undecoded = envelope.decode(self._registry.schemas(envelope.platform))
+    def _open(self, number: int, platform: str, received: Received, blocks: list[_Block], batch: _Batch) -> None:
+        envelope = decode_envelope(received.data, platform)
+        frames, undecoded = envelope.decode(self._registry.schemas(platform))
         places = {id(data): place for place, data in enumerate(envelope.frames)}
         bad = {id(u.data) for u in undecoded}
         stages = self._stages(number, received, envelope)
         for frame, data in zip(frames, (d for d in envelope.frames if id(d) not in bad), strict=True):
             if len(frame):
-                blocks.append(_Block(envelope.platform, frame, data, envelope.epoch, envelope.seq, stages))
+                blocks.append(_Block(platform, frame, data, envelope.epoch, envelope.seq, stages))
         for u in undecoded:
             place = places[id(u.data)]
             if isinstance(u.error, UnknownSchema) and u.instrument is not None:
-                batch.waiting.append(Waiting(number, place, envelope.platform, u.instrument, u.error.id))
-                key = envelope.platform, u.instrument, u.error.id
+                batch.waiting.append(Waiting(number, place, platform, u.instrument, u.error.id))
+                key = platform, u.instrument, u.error.id
                 if key not in self._told:
                     self._told.add(key)
-                    _log.warning("%s: Frames wait for a birth that describes them: %s", envelope.platform, u.error)
+                    _log.warning("%s: Frames wait for a birth that describes them: %s", platform, u.error)
             else:
                 batch.cases.append(_undecodable(envelope, received, u, (number, place)))
 
@@ -330,7 +330,7 @@ class Processor:
                 if number != w.number:
                     break
                 received = Received.unpacked(payload)
-                envelope = decode_envelope(received.data)
+                envelope = decode_envelope(received.data, w.platform)
                 data = envelope.frames[w.place]
                 frames, undecoded = replace(envelope, frames=(data,)).decode(self._registry.schemas(w.platform))
                 stages = self._stages(number, received, envelope)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from central.received import Kind, Received
-from tidegate.codec import unpackb
+from tidegate import topics
+from tidegate.codec import samples_of
 from tidegate.envelope import decode_envelope
 from tidegate.journal import JournalReader
 
@@ -13,9 +14,9 @@ def samples(directory: Path) -> int:
     counted: dict[tuple[str, str, int], int] = {}
     for record in JournalReader(directory).read():
         received = Received.unpacked(record.payload)
-        if received.kind is Kind.BIRTH:
+        place = topics.split(received.topic)
+        if received.kind is Kind.BIRTH or place is None:
             continue
-        envelope = decode_envelope(received.data)
-        # A Frame's third item is its number of samples (tidegate.codec).
-        counted[envelope.platform, envelope.epoch, envelope.seq] = sum(unpackb(f)[2] for f in envelope.frames)
+        envelope = decode_envelope(received.data, place[0])
+        counted[envelope.platform, envelope.epoch, envelope.seq] = sum(map(samples_of, envelope.frames))
     return sum(counted.values())

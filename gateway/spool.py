@@ -21,7 +21,7 @@ from pathlib import Path
 
 from gateway.rawlog import START, Mark, Position
 from tidegate.codec import MAX_SAMPLES, MAX_VALUES, CodecError, encode_frame, values_of
-from tidegate.envelope import NO_PREVIOUS, Envelope, Gap, Lane, chain_hash, decode_envelope, encode_envelope
+from tidegate.envelope import NO_PREVIOUS, Envelope, Gap, Lane, chain_hash, encode_envelope, epoch_of
 from tidegate.frame import Frame, Schema, concatenate
 from tidegate.identity import new_epoch
 from tidegate.journal import Journal, JournalFull
@@ -247,7 +247,7 @@ class Spool:
             pass  # none yet, or half of one
         epoch = new_epoch()
         for _, payload in self.journal.read(max(self.journal.last - 1, 0)):
-            epoch = decode_envelope(payload).epoch
+            epoch = epoch_of(payload)
         _write_durably(self._epoch_file, epoch)
         return epoch
 

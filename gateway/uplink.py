@@ -9,6 +9,9 @@ window, oldest first, on `backfill`. What the hub's ack asks for again leaves at
 
 The birth is published (retained) before the first Envelope of a connection, and again before the first one that holds a
 schema it did not name.
+
+Where the broker allows it (MQTT 5, Topic Alias Maximum), the first Envelope of a connection on each lane gives its
+topic a number, and those that follow on this connection name only the number.
 """
 
 import asyncio
@@ -21,6 +24,8 @@ from typing import Any
 
 import aiomqtt
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from pydantic import ValidationError
 
 from gateway.spool import Spool
@@ -36,6 +41,38 @@ OVERTAKEN_S = 1.0
 STATE_EVERY_S = 5.0
 _BACK_OFF_S = (0.5, 30.0)
 _CROSSED_S = 2.0
+_ALIASES = {"live": 1, "backfill": 2}
+
+
+class LaneClient(aiomqtt.Client):
+    """A client of one connection that gives topics short names as far as the broker allows.
+
+    It is made anew for every connection, as aliases are. paho sends in the order in which `publish` is called, so
+    whoever follows a message that sets an alias may use it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._most_aliases = 0
+        self._known: set[str] = set()
+
+    def _on_connect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Properties | None = None
+    ) -> None:
+        # aiomqtt keeps nothing of the broker's answer. Should a later version not come by here, no alias is used.
+        self._most_aliases = getattr(properties, "TopicAliasMaximum", 0)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    async def publish_on(self, platform: str, lane: str, data: bytes) -> None:
+        """Publish an Envelope; return when the broker has it."""
+        name, properties = topic(platform, lane), None
+        if _ALIASES[lane] <= self._most_aliases:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.TopicAlias = _ALIASES[lane]
+            if lane in self._known:
+                name = ""
+            self._known.add(lane)
+        await self.publish(name, data, qos=1, properties=properties)
 
 
 class Uplink:
@@ -106,10 +143,10 @@ class Uplink:
         live = min(self._spool.backlog(self._live_from), total := self._spool.backlog())
         return (live, total - live) if self.connected else (0, total)
 
-    def _client(self) -> aiomqtt.Client:
+    def _client(self) -> LaneClient:
         b = self._broker
         offline = State(online=False, epoch=self._spool.epoch)
-        return aiomqtt.Client(
+        return LaneClient(
             b.host,
             b.port,
             identifier=f"tidegate-{self._platform}",
@@ -124,7 +161,7 @@ class Uplink:
             max_queued_outgoing_messages=2 * WINDOW,
         )
 
-    async def _talk(self, client: aiomqtt.Client, stop: asyncio.Event) -> None:
+    async def _talk(self, client: LaneClient, stop: asyncio.Event) -> None:
         self._in_flight.clear()
         self._live_from = self._next_live = self._spool.journal.durable + 1
         self._next_backfill = 1
@@ -154,7 +191,7 @@ class Uplink:
         finally:
             hearing.cancel()
 
-    async def _send_some(self, client: aiomqtt.Client) -> bool:
+    async def _send_some(self, client: LaneClient) -> bool:
         """Sends what the window has room for; whether there was anything."""
         self._expire()
         batch: list[tuple[int, bytes, str]] = []
@@ -185,7 +222,7 @@ class Uplink:
         now_s = time.monotonic()
         for seq, _, _ in batch:
             self._in_flight[seq] = now_s
-        await asyncio.gather(*(client.publish(topic(self._platform, lane), data, qos=1) for _, data, lane in batch))
+        await asyncio.gather(*(client.publish_on(self._platform, lane, data) for _, data, lane in batch))
         self.sent += len(batch)
         self.sent_bytes += sum(len(data) for _, data, _ in batch)
         return True

@@ -162,7 +162,9 @@ async def test_what_cannot_be_used_is_kept_as_evidence_and_never_acknowledged(
     async with Station.at(broker) as station, Hub(tmp_path, broker, "d").running() as hub:
         corrupt = bytearray(envelope(1))
         corrupt[20] ^= 1
-        await station.send(bytes(corrupt), envelope(1, platform="quay-4"), b"{}")
+        other = envelope(1, platform="quay-4", epoch="cd" * 8)
+        await station.client.publish(topic("quay-4", "live"), other, qos=1)
+        await station.send(bytes(corrupt), other, b"{}")
         await station.send(birth(CTD, platform="quay-4"), birth(CTD, first_seq=5, next_seq=2), birth(CTD, epoch="xyz"))
         await station.client.publish(topic("quay-3", "state"), b"offline", qos=1)
         await station.client.publish("tidegate/1/NOT A NAME/live", envelope(1), qos=1)
@@ -171,12 +173,13 @@ async def test_what_cannot_be_used_is_kept_as_evidence_and_never_acknowledged(
             Reason.CORRUPT, Reason.MISPLACED, *[Reason.BIRTH] * 4, Reason.STATE,
         ]  # fmt: skip
         assert hub.quarantine.newest(20)[0].data == bytes(corrupt)
+        assert "'quay-4'" in hub.quarantine.newest(20)[1].detail
         counters = hub.ledger.book("quay-3").counters
         assert (counters.corrupt, counters.misplaced, counters.refused_births) == (1, 1, 4)
         await until(lambda: hub.ingest.ignored == 1)
         await station.send(envelope(1))
         await station.acked(1)
-        assert len(hub.kept()) == 1
+        assert len(hub.kept()) == 2
 
 
 def asked(station: Station) -> int:

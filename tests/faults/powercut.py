@@ -128,7 +128,7 @@ def _cut_at(calls: int, choose: Callable[[int], int], outcome: Outcome, found: d
     have: list[int] = []
     for data in hub.envelopes.values():
         try:
-            have += counts(decode_envelope(data), schemas)
+            have += counts(decode_envelope(data, "core"), schemas)
         except ValueError:
             found["unreadable"] += 1
     once = set(have)

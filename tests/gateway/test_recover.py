@@ -80,7 +80,7 @@ class Station:
 def accepted(folder: Path, name: str, schemas: dict[bytes, Schema]) -> Iterator[Frame]:
     spool = Spool("tioman-1", folder / "spool", 10_000_000)
     for _, payload in spool.journal.read():
-        frames, undecoded = decode_envelope(payload).decode({name: schemas})
+        frames, undecoded = decode_envelope(payload, spool.platform).decode({name: schemas})
         assert all(one.instrument != name for one in undecoded)
         yield from frames
     spool.close()

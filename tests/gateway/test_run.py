@@ -337,7 +337,7 @@ async def test_a_schema_that_appears_later_is_in_the_birth_before_its_data(tmp_p
             nav = Birth.model_validate_json(payload).instruments["nav"].by_id()
             schemas |= {key: schema.kind for key, schema in nav.items()}
         elif what in ("live", "backfill"):
-            frames, undecoded = decode_envelope(payload).decode({"nav": nav})
+            frames, undecoded = decode_envelope(payload, "ship").decode({"nav": nav})
             assert not undecoded
             kinds += [frame.schema.kind for frame in frames]
     assert kinds == ["heading", "water_temperature"]

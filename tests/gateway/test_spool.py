@@ -19,7 +19,7 @@ def open_spool(directory: Path, max_bytes: int = 10_000_000) -> Spool:
 
 
 def envelopes(spool: Spool) -> list[Envelope]:
-    return [decode_envelope(data) for _, data in spool.pending()]
+    return [decode_envelope(data, spool.platform) for _, data in spool.pending()]
 
 
 def seconds(spool: Spool) -> list[int]:
@@ -94,14 +94,14 @@ def test_a_damaged_envelope_becomes_a_gap_that_is_told_once(tmp_path: Path) -> N
 
 def test_a_full_spool_drops_its_oldest_and_says_so(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, 40_000)
-    for k in range(400):
+    for k in range(800):
         spool.put(level(k))
         spool.close_batch()
     spool.close_batch()
     had = seconds(spool)
     gaps = [g for e in envelopes(spool) for g in e.gaps]
     assert had == sorted(had)
-    assert had[-1] == 399
+    assert had[-1] == 799
     assert spool.journal.bytes <= 40_000
     told = {n for g in gaps for n in range(g.first, g.last + 1)}
     kept = {e.seq for e in envelopes(spool)}

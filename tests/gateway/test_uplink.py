@@ -34,7 +34,7 @@ class Hub:
             self.heard.append((str(message.topic).rsplit("/", 1)[1], message.payload))
 
     def seqs(self, lane: str) -> list[int]:
-        return [decode_envelope(data).seq for what, data in self.heard if what == lane]
+        return [decode_envelope(data, "tioman-1").seq for what, data in self.heard if what == lane]
 
     async def wait_for(self, condition: Callable[[], bool], timeout_s: float = 8.0) -> None:
         async with asyncio.timeout(timeout_s):
@@ -61,7 +61,7 @@ async def hub(broker: Mosquitto) -> AsyncIterator[Hub]:
 
 
 @asynccontextmanager
-async def uplink(broker: Mosquitto, spool: Spool) -> AsyncIterator[Uplink]:
+async def uplink(broker: Mosquitto | Broker, spool: Spool) -> AsyncIterator[Uplink]:
     def birth() -> Birth:
         schemas = {name: [s.as_dict() for s in known.values()] for name, known in spool.schemas.items()}
         instruments = {name: InstrumentBirth(driver="modbus", schemas=s) for name, s in schemas.items()}
@@ -195,3 +195,77 @@ async def test_the_last_will_and_the_good_bye_say_offline(spool: Spool) -> None:
             async with uplink(broker, spool):
                 await h.wait_for(lambda: any(what == "state" for what, _ in h.heard))
             await h.wait_for(lambda: json.loads(h.heard[-1][1]).get("online") is False)
+
+
+class Wire:
+    """A broker's end of a socket: allows so many aliases, notes (topic, alias) of each Envelope
+    by connection, and hangs up after the first `patience` of one."""
+
+    def __init__(self, aliases: int, patience: int) -> None:
+        self.aliases, self.patience = aliases, patience
+        self.connections: list[list[tuple[str, int | None]]] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        envelopes: list[tuple[str, int | None]] = []
+        self.connections.append(envelopes)
+        while len(envelopes) < self.patience:
+            try:
+                kind, body = await self._packet(reader)
+            except asyncio.IncompleteReadError:
+                break
+            if kind >> 4 == 1:
+                more = bytes([0x22]) + self.aliases.to_bytes(2, "big") if self.aliases else b""
+                writer.write(bytes([0x20, 3 + len(more), 0, 0, len(more)]) + more)
+            elif kind >> 4 == 8:
+                writer.write(bytes([0x90, 4]) + body[:2] + bytes([0, 1]))
+            elif kind >> 4 == 3:
+                end = 2 + int.from_bytes(body[:2], "big")
+                writer.write(bytes([0x40, 2]) + body[end : end + 2])
+                name, properties = body[2:end].decode(), body[end + 3 : end + 3 + body[end + 2]]
+                if not name.endswith(("birth", "state")):
+                    alias = int.from_bytes(properties[1:], "big") if properties[:1] == b"\x23" else None
+                    envelopes.append((name, alias))
+        writer.close()
+
+    @staticmethod
+    async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+        (kind,) = await reader.readexactly(1)
+        length = shift = 0
+        while True:
+            (byte,) = await reader.readexactly(1)
+            length |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return kind, await reader.readexactly(length)
+
+
+@pytest.mark.parametrize("aliases", [0, 1, 10])
+async def test_topics_have_short_names_as_far_as_the_broker_allows_and_anew_on_each_connection(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, aliases: int
+) -> None:
+    monkeypatch.setattr("gateway.uplink._BACK_OFF_S", (0.05, 0.05))
+    fill(spool, 0, 9)
+    wire = Wire(aliases, patience=9)
+    server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    backfill, live = "tidegate/1/tioman-1/backfill", "tidegate/1/tioman-1/live"
+    names: dict[int, dict[str, list[tuple[str, int | None]]]] = {
+        0: {backfill: [(backfill, None)] * 3, live: [(live, None)] * 3},
+        1: {backfill: [(backfill, None)] * 3, live: [(live, 1), ("", 1), ("", 1)]},
+        10: {backfill: [(backfill, 2), ("", 2), ("", 2)], live: [(live, 1), ("", 1), ("", 1)]},
+    }
+    expected = names[aliases]
+    async with uplink(Broker(host=host, port=port), spool) as up, asyncio.timeout(15):
+        while len(wire.connections) < 3 or len(wire.connections[2]) < 9:  # noqa: ASYNC110 - it happens on a socket
+            await asyncio.sleep(0.01)
+        assert [connection[:3] for connection in wire.connections[:3]] == [expected[backfill]] * 3
+        wire.patience = 1000
+        async with asyncio.timeout(5):
+            while not up.connected or len(wire.connections) < 4 or len(wire.connections[-1]) < 9:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        fill(spool, 9, 3)
+        up.notify()
+        while len(wire.connections[-1]) < 12:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert wire.connections[-1][9:] == expected[live]
+    server.close()

@@ -32,14 +32,19 @@ SCHEMAS = {schema.id: schema for schema in (CTD, ADCP, ODD)}
 
 @st.composite
 def frames(draw: st.DrawFn, instrument: str = "ctd-1") -> Frame:
-    """Any Frame: smooth or wild values on the grid of the resolution, missing ones with reasons, any times."""
+    """Any Frame: smooth or wild values on the grid of the resolution, some columns that follow another, missing
+    ones with reasons, any times."""
     schema = draw(st.sampled_from([CTD, ADCP, ODD]))
     n = draw(st.integers(0, 40))
     largest = draw(st.sampled_from([0, 3, 200, 10**6, 2**50]))
     columns, reasons = {}, {}
+    before: dict[tuple[int, ...], np.ndarray] = {}
     for f in schema.fields:
         shape = (n, schema.width(f)) if f.profile else (n,)
         steps = draw(hnp.arrays(np.int64, shape, elements=st.integers(-largest, largest)))
+        if shape in before and largest <= 10**6 and draw(st.booleans()):
+            steps = before[shape] * draw(st.integers(-500, 500)) // 64 + steps % 3
+        before[shape] = steps
         whole = round(1 / f.resolution)
         column = steps if f.integer else steps / whole if f.resolution < 1 else steps * f.resolution
         absent = draw(hnp.arrays(np.bool_, shape)) if draw(st.booleans()) else np.zeros(shape, np.bool_)
