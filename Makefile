@@ -1,10 +1,11 @@
 # make demo    sets itself up, then runs the whole system on this machine until Ctrl-C
 # make test    sets itself up, then checks style and types and runs every test
 # make bench   runs every benchmark
+# make faults  runs every scenario of the fault rig in its long form (hours), and writes docs/reliability.md
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint types bench screenshots lock servers clean
+.PHONY: install demo test lint types bench faults screenshots lock servers clean
 
 install: .venv/installed
 
@@ -34,6 +35,10 @@ types: install
 
 bench: install servers
 	for name in $$($(BIN)/python -m benchmarks --list); do $(BIN)/python -m benchmarks $$name || exit 1; done
+
+faults: install servers
+	for name in $$($(BIN)/python -m tests.faults --list); do \
+		$(BIN)/python -m tests.faults $$name --page docs/reliability.md || failed=1; done; exit $${failed:-0}
 
 # Of a hub that runs already, at URL.
 screenshots: install servers

@@ -30,7 +30,7 @@ def follow(clock: Clock) -> None:
     time.perf_counter = time.monotonic
     time.time_ns = clock.time_ns
     time.time = lambda: clock.time_ns() / 1e9
-    time.sleep = lambda seconds: really_sleep(seconds / clock.speed)
+    time.sleep = lambda seconds: really_sleep(float(seconds) / clock.speed)
 
     def select(self: selectors.EpollSelector, timeout: float | None = None) -> Any:
         # Never long, as the speed may change meanwhile.

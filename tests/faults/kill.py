@@ -71,6 +71,6 @@ def run(centre: Centre, rounds: int, seed: int) -> Outcome:
                 "nothing that was said is there twice or altered": not (said.duplicated or said.altered),
                 "a kill costs at most what one read of each port held": unread <= rounds * (2 * _BURST + 3),
                 f"no restart takes {_RESTART_S} s of a processor": max(station.starts_cpu_s) < _RESTART_S,
-                "the gateway logged no fault of its own": "Traceback" not in station.log(),
+                "the gateway logged no fault of its own": station.logged_no_fault(outcome),
             }
         )

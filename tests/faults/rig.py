@@ -294,6 +294,13 @@ class Station:
         """All that the gateway has logged."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
+    def logged_no_fault(self, outcome: Outcome) -> bool:
+        """Whether nothing went wrong that the gateway has no words for; the log goes to the remarks otherwise."""
+        before, found, told = self.log().partition("Traceback")
+        if found:
+            outcome.remarks.append(f"{before[-500:]}{found}{told[:3000]}")
+        return not found
+
     def rss_bytes(self) -> int:
         """Memory that the gateway uses."""
         assert self.process is not None

@@ -49,8 +49,8 @@ def run(centre: Centre, rounds: int, seed: int) -> Outcome:
                     station.kill()
                     kind = _damage(station, chance, damaged)
                     kinds[kind] = kinds.get(kind, 0) + 1
-                    station.start()
                     proxy.open()
+                    station.start()
                     station.drain(60.0)
                 rows = wind_down(quay, station, centre)
             finally:
@@ -178,7 +178,7 @@ def _after_damage(
         found.setdefault(f"refused_by_{type(error).__name__}", 1)
         return set(), set()
     schemas = {INSTRUMENT: {schema.id: schema for schema in driver().schemas()}}
-    envelopes = [decode_envelope(payload) for _, payload in core.spool.journal.read()]
+    envelopes = [decode_envelope(payload, core.spool.platform) for _, payload in core.spool.journal.read()]
     have = [count for envelope in envelopes for count in counts(envelope, schemas)]
     gaps = {seq for e in envelopes for gap in e.gaps for seq in range(gap.first, gap.last + 1)}
     core.close()
@@ -242,6 +242,6 @@ def _damage(station: Station, chance: random.Random, damaged: dict[int, list[Sam
         OS_FILES.close(handle)
     if part == spool and payload is not None:
         schemas = {INSTRUMENT: {schema.id: schema for schema in driver().schemas()}}
-        frames, _ = decode_envelope(payload).decode(schemas)
+        frames, _ = decode_envelope(payload, station.platform).decode(schemas)
         damaged[number] = [sample for frame in frames for sample in samples_of(frame)]
     return kind
