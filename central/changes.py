@@ -89,7 +89,7 @@ class Change:
     """The Envelope that brought the samples, or, of a correction, the one that caused it."""
 
 
-_VERSION = 1
+_VERSION = 2
 _RECENT_VALUES = 1 << 21
 """Values that the log keeps decoded, so that views close behind its end need not decode them each for themselves."""
 
