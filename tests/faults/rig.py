@@ -222,7 +222,17 @@ class Station:
         module = ["tidegate"]
         if self._clock is not None:
             module = ["tests.faults.clocked", str(self._clock.path), str(self.counts_file)]
-        command = [*self._within, sys.executable, "-m", *module, "gateway", "run", str(self.config)]
+        command = [
+            *self._within,
+            sys.executable,
+            "-X",
+            "faulthandler",
+            "-m",
+            *module,
+            "gateway",
+            "run",
+            str(self.config),
+        ]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -274,8 +284,10 @@ class Station:
         try:
             code = self.process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            self.kill()
-            raise TooSlow(f"the gateway did not stop within {_STOP_S:g} s") from None
+            self.process.send_signal(signal.SIGABRT)  # its threads' stacks go to its log
+            self.process.wait(_STOP_S)
+            self.process = None
+            raise TooSlow(f"the gateway did not stop within {_STOP_S:g} s:\n{self.log()[-6000:]}") from None
         self.process = None
         if code:
             raise RuntimeError(f"the gateway has ended with {code}:\n{self.log()[-3000:]}")
