@@ -96,7 +96,7 @@ def test_thresholds_are_checked_and_their_mistakes_have_a_line_too(tmp_path: Pat
         "12: [[qc]] spike: [0.3, 0.1]: the first must be below the second; swap them",
         "15: [[qc]] spik: no setting is called so; did you mean `spike`?",
         "17: [[qc]] parameter: no parameter is called 'sea_water_temprature'; did you mean: sea_water_temperature, "
-        "sea_water_pressure, air_temperature?",
+        "sea_water_temperature_2, sea_water_pressure?",
         "21: [[qc]] spike: 0.3 is not a list in [ ]; write a list in [ ] (height above the neighbours' mean: suspect, "
         "fail)",
         "22: [[qc]]: sets no threshold; add one, or take the table out",
