@@ -76,7 +76,7 @@ def run(centre: Centre, rounds: int, seed: int) -> Outcome:
                 with quay.lock:
                     was, since_ns = ctd.device, quay.clock.time_ns() - _ON_THE_LINE_NS
                     ctd.unplug()
-                    ctd.ledger = [replace(one, doubtful=one.at_ns > since_ns) for one in ctd.ledger]
+                    ctd.ledger = [replace(one, doubtful=one.doubtful or one.at_ns > since_ns) for one in ctd.ledger]
                 down_s.append(link_is("down", 10.0))
                 spare, spare_slave = os.openpty()  # takes the number that it had
                 with quay.lock:
