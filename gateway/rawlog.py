@@ -122,15 +122,8 @@ class RawLog:
 
     def _append(self, payload: bytes) -> int:
         if self.journal.bytes + len(payload) > 0.95 * self._max_bytes:
-            self._make_room()
+            self.journal.forget_oldest()
         return self.journal.append(payload)
-
-    def _make_room(self) -> None:
-        """Forgets the oldest segment; only the newest stays in any case."""
-        first, last = self.journal.first, self.journal.last
-        step = max((last - first) // 64, 1)
-        while first + step < last and not self.journal.forget(first + step):
-            step *= 2
 
     def close(self) -> None:
         """Makes everything durable and lets go of the directory."""

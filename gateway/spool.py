@@ -185,12 +185,7 @@ class Spool:
 
     def _drop_oldest(self) -> None:
         first = self.journal.first
-        step = max((self.journal.last - first) // 8, 1)
-        while first < self.journal.last:
-            freed = self.journal.forget(min(first + step, self.journal.last - 1))
-            if freed:
-                break
-            step *= 2
+        self.journal.forget_oldest()
         last = self.journal.first - 1
         for hole in self.acked.missing(first, last) if last >= first else ():
             self._gaps.append(Gap(*hole, "the gateway's spool was full"))

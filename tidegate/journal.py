@@ -572,6 +572,11 @@ class Journal(JournalReader):
                 self._save(_FORGOTTEN, through)
             return freed
 
+    def forget_oldest(self) -> int:
+        """Delete the oldest segment, never the newest; returns the bytes freed: 0 where there is but one."""
+        segments = self._segments
+        return self.forget(segments[1].first - 1) if len(segments) > 1 else 0
+
     def cursor(self, name: str) -> "Cursor":
         """The durable position of the reader called `name`; the same object for the same name."""
         if not _CURSOR_NAME.fullmatch(name):

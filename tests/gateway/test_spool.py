@@ -109,22 +109,28 @@ def test_a_full_spool_drops_its_oldest_and_says_so(tmp_path: Path) -> None:
     assert all("full" in g.reason for g in gaps)
 
 
-def test_a_refusing_disk_loses_nothing_that_fits_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_a_refusing_disk_loses_nothing_that_fits_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
     spool = open_spool(tmp_path)
+    for k in range(before):  # all in one segment, which is never given up
+        spool.put(level(k))
+        spool.close_batch()
     append = spool.journal.append
 
     def refuse(payload: bytes, *, critical: bool = False) -> int:
         raise JournalFull(28, "no space left")
 
     monkeypatch.setattr(spool.journal, "append", refuse)
-    for k in range(7):
+    for k in range(before, before + 7):
         spool.put(level(k))
         with pytest.raises(OSError, match="no space"):
             spool.close_batch()
     monkeypatch.setattr(spool.journal, "append", append)
-    spool.put(level(7))
-    assert spool.close_batch() == 1
-    assert seconds(spool) == list(range(8))
+    spool.put(level(before + 7))
+    assert spool.close_batch() == before + 1
+    assert seconds(spool) == list(range(before + 8))
 
 
 def test_schemas_outlive_a_restart_and_damage(tmp_path: Path) -> None:
