@@ -164,10 +164,15 @@ def test_nobody_is_recognised_in_noise(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [*NOISE, "ship", "sbe45", "rbr", "signature", "seafet"])
-def test_a_good_sample_of_a_stream_is_looked_at_in_no_time(kind: str) -> None:
+def test_four_times_the_bytes_take_no_more_than_some_four_times_as_long(kind: str) -> None:
     data = NOISE.get(kind) or b"".join(data for data, _ in said(kind, seconds=20))
     data = (data * (32768 // len(data) + 1))[:32768]
     guesses([(data[:100], UNKNOWN)])  # the drivers are loaded
-    begun_s = time.process_time()
-    guesses([(data, UNKNOWN)])
-    assert time.process_time() - begun_s < 2.0
+
+    def spent_s(size: int) -> float:
+        begun_s = time.process_time()
+        guesses([(data[:size], UNKNOWN)])
+        return time.process_time() - begun_s
+
+    least_s = min(spent_s(8192) for _ in range(2))
+    assert min(spent_s(32768) for _ in range(2)) < 10 * least_s + 0.2
