@@ -142,7 +142,7 @@ async def test_it_stops_within_seconds_and_says_where_it_serves(process: Process
         assert "quay-3" in status.stdout
         started_s = time.monotonic()
         assert await asyncio.to_thread(process.end, signal.SIGINT) == 0
-        assert time.monotonic() - started_s < 15  # seconds, on a machine that others use, too
+        assert time.monotonic() - started_s < 5
         through = max((ack.through for ack in station.acks), default=0)
     assert {seq for seq, _ in stored(process.folder)} >= set(range(1, through + 1))
     assert "Traceback" not in process.log
